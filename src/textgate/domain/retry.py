@@ -19,7 +19,7 @@ class RetryPolicy:
         return cls(tuple(first * 2**n for n in range(retries)), jitter)
 
     def wait(self, attempt: int, dice: float) -> timedelta | None:
-        """Return the wait after failed attempt ``attempt`` (from 1; ``dice`` in [0, 1)); None: stop."""
+        """Return the wait after failed ``attempt`` (from 1; ``dice`` in [0, 1)); None: stop."""
         if attempt > len(self.waits):
             return None
         return self.waits[attempt - 1] * (1 + self.jitter * (2 * dice - 1))
