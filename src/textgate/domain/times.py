@@ -1,6 +1,7 @@
 """Times are integers: milliseconds since 1970, UTC. This file is their text at the edges."""
 
 from datetime import UTC, datetime, timedelta
+from typing import Protocol
 
 Milliseconds = int
 
@@ -29,3 +30,13 @@ def parse_rfc3339(text: str) -> int:
 def milliseconds(span: timedelta) -> int:
     """Whole milliseconds of a span."""
     return span // timedelta(milliseconds=1)
+
+
+class Clock(Protocol):
+    """Where time comes from; tests own theirs."""
+
+    def now(self) -> Milliseconds: ...
+
+    async def sleep(self, ms: Milliseconds) -> None:
+        """Return after ``ms`` milliseconds, never earlier."""
+        ...

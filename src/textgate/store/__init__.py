@@ -1,0 +1,1 @@
+"""The SQL, written once, by noun."""

@@ -1,0 +1,116 @@
+"""What the rest of the house knows of a database: ``Store`` and ``Tx``."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+
+from textgate.domain.event import CallJob
+from textgate.domain.message import SendJob
+from textgate.domain.times import Milliseconds
+
+if TYPE_CHECKING:
+    from textgate.store.accounts import Accounts, Logs, Tokens
+    from textgate.store.channels import Channels
+    from textgate.store.events import Deliveries, Events
+    from textgate.store.inbox import Inbox
+    from textgate.store.messages import Messages, Recipients
+    from textgate.store.webhooks import Webhooks
+
+T = TypeVar("T")
+Job = SendJob | CallJob
+Row = tuple[Any, ...]
+
+LEASE_MS = 120_000
+"""How long taken work belongs to its taker: the longest attempt (60 s), its wait in memory, and
+room to spare. When it ends, anybody may take the work again."""
+
+
+class Intake(Protocol):
+    """The engine of this process, as far as a write needs to know it."""
+
+    def room(self, job_type: type[Job], lane: str) -> bool:
+        """Whether work of this lane, born now, would be begun here soon."""
+        ...
+
+    def take(self, job: Job) -> None:
+        """Take work that has just been committed, leased to this process."""
+        ...
+
+    def poke(self, at: Milliseconds) -> None:
+        """Be told that work nobody holds has been committed, due at ``at``."""
+        ...
+
+
+class Tx(Protocol):
+    """One transaction, seen by one ``work``. Not to be kept after it returns."""
+
+    now: Milliseconds
+    """The time of this transaction; never goes back."""
+
+    accounts: "Accounts"
+    tokens: "Tokens"
+    logs: "Logs"
+    channels: "Channels"
+    messages: "Messages"
+    recipients: "Recipients"
+    webhooks: "Webhooks"
+    events: "Events"
+    deliveries: "Deliveries"
+    inbox: "Inbox"
+
+    def new_id(self) -> str:
+        """Return a fresh id, greater than all before it in this database's order of commits."""
+        ...
+
+    def all(self, sql: str, values: Mapping[str, Any] | Sequence[Any] = ()) -> list[Row]: ...
+
+    def one(self, sql: str, values: Mapping[str, Any] | Sequence[Any] = ()) -> Row | None: ...
+
+    def run(self, sql: str, values: Mapping[str, Any] | Sequence[Any] = ()) -> int:
+        """Execute and return how many rows changed."""
+        ...
+
+    def lease(self, job_type: type[Job], lane: str) -> bool:
+        """Whether new work of ``lane`` may be born leased to this process."""
+        ...
+
+    def hand_over(self, job: Job) -> None:
+        """Give leased work to this process's engine once the transaction is committed."""
+        ...
+
+    def due(self, at: Milliseconds) -> None:
+        """Tell this process's engine, after the commit, that unleased work is due at ``at``."""
+        ...
+
+    def memo(self, noun: str, key: str, load: Callable[[], T]) -> T:
+        """Return ``load()``, remembered until ``changed(noun)`` or a foreign write."""
+        ...
+
+    def changed(self, noun: str) -> None:
+        """Forget what was remembered of ``noun``, here and in caches beside the store."""
+        ...
+
+
+class Store(Protocol):
+    """A database. Writes are grouped into few commits; each is all or nothing for itself."""
+
+    intake: Intake | None
+
+    async def write(self, work: Callable[[Tx], T]) -> T:
+        """Run ``work`` in a transaction and return its result once that is on disk.
+
+        ``work`` is a plain function: it cannot await, so no transaction waits for a network. It
+        may run again when a neighbour in the group failed, so it touches nothing but ``tx``.
+        Whatever ``work`` raises is raised here, and then nothing of it is kept. Raises
+        ``Unavailable`` when the database cannot take writes now (disk full, locked).
+        """
+        ...
+
+    async def read(self, work: Callable[[Tx], T]) -> T:
+        """Run ``work`` on a snapshot, off the event loop. It must not write."""
+        ...
+
+    def generation(self, noun: str) -> int:
+        """A number that changes when ``noun`` (account, token, channel, webhook) may have."""
+        ...
+
+    async def close(self) -> None: ...

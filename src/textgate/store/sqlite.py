@@ -1,0 +1,347 @@
+"""SQLite: one file, WAL, ``synchronous=FULL``, and many writes in one commit.
+
+The work of a write runs on the event loop, where its Python would have to hold the interpreter
+lock anyway; only the commit, which waits for the disk, runs in a thread. Handing each statement to
+a thread costs a switch of the lock for each (docs/decisions/0003-store.md has the figures).
+"""
+
+import asyncio
+import os
+import threading
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from queue import SimpleQueue
+from typing import Any, TypeVar
+
+import apsw
+
+from textgate.domain.errors import Unavailable
+from textgate.domain.identity import ENTROPY_BYTES, make_id
+from textgate.domain.times import Clock, Milliseconds
+from textgate.store.accounts import Accounts, Logs, Tokens
+from textgate.store.base import Intake, Job, Row, Tx
+from textgate.store.channels import Channels
+from textgate.store.events import Deliveries, Events
+from textgate.store.inbox import Inbox
+from textgate.store.messages import Messages, Recipients
+from textgate.store.migrate import NEWEST, migrate
+from textgate.store.webhooks import Webhooks
+
+T = TypeVar("T")
+Values = Mapping[str, Any] | Sequence[Any]
+
+GROUP_LIMIT = 256
+"""Writes in one commit: bounds how long the event loop is kept."""
+QUEUE_LIMIT = 20_000
+"""Writes waiting; beyond it callers are refused rather than memory filled."""
+READERS = 3
+BUSY_RETRY_S = 0.005
+MEMO_LIMIT = 10_000
+
+SQLITE_PRAGMAS = (
+    "PRAGMA journal_mode = WAL",
+    "PRAGMA synchronous = FULL",
+    "PRAGMA busy_timeout = 0",
+    "PRAGMA cache_size = -65536",
+    "PRAGMA wal_autocheckpoint = 4000",
+    "PRAGMA temp_store = MEMORY",
+)
+
+
+class SqliteTx:
+    """One connection, as a transaction sees it."""
+
+    def __init__(self, connection: apsw.Connection, clock: Clock) -> None:
+        self.connection = connection
+        self.now: Milliseconds = 0
+        self.intake: Intake | None = None
+        self.handed: list[Job] = []
+        self.soonest: Milliseconds | None = None
+        self.touched: set[str] = set()
+        self._memo: dict[tuple[str, str], Any] = {}
+        self._clock = clock
+        self._last_id = ""
+        self._cursor = connection.cursor()
+        self.accounts = Accounts(self)
+        self.tokens = Tokens(self)
+        self.logs = Logs(self)
+        self.channels = Channels(self)
+        self.messages = Messages(self)
+        self.recipients = Recipients(self)
+        self.webhooks = Webhooks(self)
+        self.events = Events(self)
+        self.deliveries = Deliveries(self)
+        self.inbox = Inbox(self)
+
+    def tick(self) -> None:
+        self.now = max(self.now, self._clock.now())
+
+    def new_id(self) -> str:
+        new = make_id(self.now, os.urandom(ENTROPY_BYTES))
+        while new <= self._last_id:  # the same millisecond: keep the order of the commits
+            self.now += 1
+            new = make_id(self.now, os.urandom(ENTROPY_BYTES))
+        self._last_id = new
+        return new
+
+    def all(self, sql: str, values: Values = ()) -> list[Row]:
+        return self._cursor.execute(sql, values).fetchall()
+
+    def one(self, sql: str, values: Values = ()) -> Row | None:
+        rows = self._cursor.execute(sql, values).fetchall()
+        return rows[0] if rows else None
+
+    def run(self, sql: str, values: Values = ()) -> int:
+        self._cursor.execute(sql, values)
+        return self.connection.changes()
+
+    def lease(self, job_type: type[Job], lane: str) -> bool:
+        return self.intake is not None and self.intake.room(job_type, lane)
+
+    def hand_over(self, job: Job) -> None:
+        self.handed.append(job)
+
+    def due(self, at: Milliseconds) -> None:
+        self.soonest = at if self.soonest is None else min(self.soonest, at)
+
+    def memo(self, noun: str, key: str, load: Callable[[], T]) -> T:
+        place = (noun, key)
+        if place not in self._memo:
+            if len(self._memo) >= MEMO_LIMIT:
+                self._memo.clear()
+            self._memo[place] = load()
+        found: T = self._memo[place]
+        return found
+
+    def changed(self, noun: str) -> None:
+        self.touched.add(noun)
+        for place in [place for place in self._memo if place[0] == noun]:
+            del self._memo[place]
+
+    def forget(self) -> None:
+        self._memo.clear()
+
+
+class _Write:
+    """One unit waiting for its commit."""
+
+    __slots__ = ("error", "future", "result", "work")
+
+    def __init__(self, work: Callable[[Tx], Any], future: "asyncio.Future[Any]") -> None:
+        self.work = work
+        self.future = future
+        self.result: Any = None
+        self.error: BaseException | None = None
+
+    def finish(self) -> None:
+        if self.future.done():  # the caller went away; what is committed stays
+            return
+        if self.error is None:
+            self.future.set_result(self.result)
+        else:
+            self.future.set_exception(self.error)
+
+
+def connect(path: Path) -> apsw.Connection:
+    """Open the file with the settings that every connection has."""
+    connection = apsw.Connection(str(path), statementcachesize=200)
+    for pragma in SQLITE_PRAGMAS:
+        connection.execute(pragma)
+    return connection
+
+
+def prepare(path: Path) -> None:
+    """Create the file if need be and bring its schema up to date."""
+    connection = apsw.Connection(str(path))
+    connection.set_busy_timeout(10_000)
+    if connection.pragma("user_version") == 0:
+        connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
+    connection.execute("PRAGMA journal_mode = WAL")
+    with connection:
+        connection.execute("BEGIN IMMEDIATE") if not connection.in_transaction else None
+        if migrate(connection.pragma("user_version"), connection.execute, "WITHOUT ROWID"):
+            connection.execute(f"PRAGMA user_version = {NEWEST}")
+    connection.close()
+    path.chmod(0o600)
+
+
+class SqliteStore:
+    """See ``Store``. Must be made on the running event loop that uses it."""
+
+    def __init__(self, path: Path, clock: Clock) -> None:
+        prepare(path)
+        self.intake: Intake | None = None
+        self._loop = asyncio.get_running_loop()
+        self._tx = SqliteTx(connect(path), clock)
+        self._waiting: deque[_Write] = deque()
+        self._group: list[_Write] = []
+        self._busy = False
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self._generations: dict[str, int] = {}
+        self._foreign = 0
+        self._data_version = -1
+        self._commits: SimpleQueue[bool] = SimpleQueue()
+        self._committer = threading.Thread(target=self._commit_for_ever, name="commit", daemon=True)
+        self._committer.start()
+        self._path = path
+        self._clock = clock
+        self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="read")
+        self._local = threading.local()
+
+    # Writing: queue → group on the loop → commit in the thread → answers on the loop.
+
+    async def write(self, work: Callable[[Tx], T]) -> T:
+        if len(self._waiting) >= QUEUE_LIMIT:
+            raise Unavailable("too many writes are waiting; try again in a moment")
+        future: asyncio.Future[T] = self._loop.create_future()
+        self._waiting.append(_Write(work, future))
+        if not self._busy:
+            self._busy = True
+            self._idle.clear()
+            self._loop.call_soon(self._run_group)
+        return await future
+
+    def _run_group(self) -> None:
+        if not self._waiting:
+            self._busy = False
+            self._idle.set()
+            return
+        tx = self._tx
+        try:
+            tx.run("BEGIN IMMEDIATE")
+        except apsw.BusyError:  # another process writes; look again soon, without blocking the loop
+            self._loop.call_later(BUSY_RETRY_S, self._run_group)
+            return
+        except apsw.Error as problem:
+            self._fail_all(problem)
+            return
+        self._notice_foreign_writes()
+        tx.tick()
+        tx.intake = self.intake
+        take = min(len(self._waiting), GROUP_LIMIT)
+        self._group = [self._waiting.popleft() for _ in range(take)]
+        if not self._run_plain():
+            self._run_guarded()
+        self._commits.put(True)
+
+    def _run_plain(self) -> bool:
+        """Run the group without savepoints; False if one failed after it had changed something."""
+        tx = self._tx
+        for write in self._group:
+            before = tx.connection.total_changes()
+            handed = len(tx.handed)
+            try:
+                write.result = write.work(tx)
+            except BaseException as problem:
+                if tx.connection.total_changes() != before:
+                    return False
+                del tx.handed[handed:]
+                write.error = problem
+        return True
+
+    def _run_guarded(self) -> None:
+        """Run the group again from the start, each unit in a savepoint of its own."""
+        tx = self._tx
+        tx.run("ROLLBACK")
+        tx.forget()
+        tx.handed.clear()
+        tx.run("BEGIN IMMEDIATE")
+        for write in self._group:
+            write.error = write.result = None
+            handed = len(tx.handed)
+            tx.run("SAVEPOINT unit")
+            try:
+                write.result = write.work(tx)
+            except BaseException as problem:
+                tx.run("ROLLBACK TO unit")
+                tx.forget()
+                del tx.handed[handed:]
+                write.error = problem
+            tx.run("RELEASE unit")
+
+    def _commit_for_ever(self) -> None:
+        while self._commits.get():
+            try:
+                self._tx.connection.execute("COMMIT")
+                problem = None
+            except apsw.Error as error:
+                problem = error
+            self._loop.call_soon_threadsafe(self._committed, problem)
+
+    def _committed(self, problem: apsw.Error | None) -> None:
+        tx = self._tx
+        group, self._group = self._group, []
+        handed, tx.handed = tx.handed, []
+        touched, tx.touched = tx.touched, set()
+        soonest, tx.soonest = tx.soonest, None
+        if problem is not None:
+            if tx.connection.in_transaction:
+                tx.run("ROLLBACK")
+            tx.forget()
+            for write in group:
+                write.error = write.error or _unavailable(problem)
+        else:
+            for noun in touched:
+                self._generations[noun] = self._generations.get(noun, 0) + 1
+            if self.intake is not None:
+                for job in handed:
+                    self.intake.take(job)
+                if soonest is not None:
+                    self.intake.poke(soonest)
+        for write in group:
+            write.finish()
+        self._run_group()
+
+    def _fail_all(self, problem: apsw.Error) -> None:
+        group = list(self._waiting)
+        self._waiting.clear()
+        for write in group:
+            write.error = _unavailable(problem)
+            write.finish()
+        self._run_group()
+
+    def _notice_foreign_writes(self) -> None:
+        """Another process (the command line) may have changed what we remember."""
+        version = self._tx.connection.pragma("data_version")
+        if version != self._data_version:
+            self._data_version = version
+            self._foreign += 1
+            self._tx.forget()
+
+    def generation(self, noun: str) -> int:
+        return self._foreign + self._generations.get(noun, 0)
+
+    # Reading: a few threads, each with a connection and a snapshot of its own.
+
+    async def read(self, work: Callable[[Tx], T]) -> T:
+        return await self._loop.run_in_executor(self._readers, self._read, work)
+
+    def _read(self, work: Callable[[Tx], T]) -> T:
+        tx: SqliteTx | None = getattr(self._local, "tx", None)
+        if tx is None:
+            tx = self._local.tx = SqliteTx(connect(self._path), self._clock)
+            tx.run("PRAGMA query_only = ON")
+        tx.tick()
+        tx.forget()
+        tx.run("BEGIN")
+        try:
+            return work(tx)
+        finally:
+            tx.run("ROLLBACK")
+
+    async def close(self) -> None:
+        """Finish the waiting writes, then close the file."""
+        await self._idle.wait()
+        self._commits.put(False)
+        await self._loop.run_in_executor(None, self._committer.join)
+        self._readers.shutdown(wait=True)
+        self._tx.connection.close()
+
+
+def _unavailable(problem: apsw.Error) -> Unavailable:
+    if isinstance(problem, apsw.FullError):
+        return Unavailable("the disk is full")
+    return Unavailable(f"the database cannot take writes now: {type(problem).__name__}")

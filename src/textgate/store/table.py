@@ -1,0 +1,85 @@
+"""One table and the struct whose fields are its columns."""
+
+from collections.abc import Callable, Iterable
+from enum import StrEnum
+from types import UnionType
+from typing import Any, Generic, TypeVar, Union, get_args, get_origin, get_type_hints
+
+import msgspec
+
+T = TypeVar("T", bound=msgspec.Struct)
+Row = tuple[Any, ...]
+
+
+class Table(Generic[T]):
+    """Writes and reads rows; columns that hold JSON or lists of words are converted here."""
+
+    def __init__(self, name: str, type_: type[T], *, words: Iterable[str] = ()) -> None:
+        """``words``: fields stored as text joined by blanks."""
+        self.name = name
+        self.type = type_
+        self.columns = tuple(type_.__struct_fields__)
+        self.select = f"SELECT {', '.join(self.columns)} FROM {name}"
+        marks = ", ".join("?" * len(self.columns))
+        self.insert = f"INSERT INTO {name} ({', '.join(self.columns)}) VALUES ({marks})"
+        hints = get_type_hints(type_)
+        wordy = frozenset(words)
+        self._decode = [
+            (column, decoder)
+            for column in self.columns
+            if (decoder := _decoder(hints[column], column in wordy)) is not None
+        ]
+        self._encode = [
+            (index, " ".join if column in wordy else _to_json)
+            for index, column in enumerate(self.columns)
+            if column in wordy or _is_json(hints[column])
+        ]
+
+    def values(self, row: T) -> Row:
+        """Return ``row`` as the values of the INSERT."""
+        values = msgspec.structs.astuple(row)
+        if not self._encode:
+            return values
+        changed = list(values)
+        for index, encode in self._encode:
+            if changed[index] is not None:
+                changed[index] = encode(changed[index])
+        return tuple(changed)
+
+    def read(self, row: Row) -> T:
+        """Return the struct of one selected row."""
+        fields = dict(zip(self.columns, row, strict=True))
+        for column, decode in self._decode:
+            if fields[column] is not None:
+                fields[column] = decode(fields[column])
+        return self.type(**fields)
+
+
+def _to_json(value: Any) -> str:
+    return msgspec.json.encode(value).decode()
+
+
+def _split(text: str) -> tuple[str, ...]:
+    return tuple(text.split())
+
+
+def _bare(hint: Any) -> Any:
+    if get_origin(hint) in (Union, UnionType):
+        return next(arg for arg in get_args(hint) if arg is not type(None))
+    return hint
+
+
+def _is_json(hint: Any) -> bool:
+    return get_origin(_bare(hint)) in (dict, list, tuple)
+
+
+def _decoder(hint: Any, wordy: bool) -> Callable[[Any], Any] | None:
+    hint = _bare(hint)
+    if wordy:
+        return _split
+    if _is_json(hint):
+        return msgspec.json.Decoder(hint).decode
+    if hint is bool or (isinstance(hint, type) and issubclass(hint, StrEnum)):
+        found: Callable[[Any], Any] = hint
+        return found
+    return None
