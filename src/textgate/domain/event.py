@@ -92,6 +92,7 @@ class Delivery(msgspec.Struct, kw_only=True, gc=False):
     base: int
     due_at: Milliseconds | None
     created_at: Milliseconds
+    holder: str | None = None
     finished_at: Milliseconds | None = None
 
 

@@ -101,6 +101,8 @@ class Recipient(msgspec.Struct, kw_only=True, gc=False):
     """``attempt`` when the present channel got it; the retry policy counts from there."""
     due_at: Milliseconds | None
     deadline: Milliseconds
+    holder: str | None = None
+    """The process whose lease ``due_at`` ends; None while nobody has it in hand."""
     provider_ref: str | None = None
     reason: str | None = None
     error: str | None = None

@@ -46,6 +46,9 @@ class Tx(Protocol):
     now: Milliseconds
     """The time of this transaction; never goes back."""
 
+    holder: str
+    """Names this process in leases."""
+
     accounts: "Accounts"
     tokens: "Tokens"
     logs: "Logs"

@@ -56,6 +56,7 @@ class SqliteTx:
     def __init__(self, connection: apsw.Connection, clock: Clock) -> None:
         self.connection = connection
         self.now: Milliseconds = 0
+        self.holder = make_id(clock.now(), os.urandom(ENTROPY_BYTES))
         self.intake: Intake | None = None
         self.handed: list[Job] = []
         self.soonest: Milliseconds | None = None

@@ -83,6 +83,7 @@ CREATE TABLE recipient (
   attempt      INTEGER NOT NULL,
   base         INTEGER NOT NULL,
   due_at       BIGINT, -- next attempt, or the end of a lease; NULL: nothing is owed
+  holder       TEXT, -- the process whose lease that is; NULL: nobody has it in hand
   deadline     BIGINT NOT NULL,
   provider_ref TEXT,
   reason       TEXT,
@@ -155,12 +156,14 @@ CREATE TABLE delivery (
   attempt     INTEGER NOT NULL,
   base        INTEGER NOT NULL,
   due_at      BIGINT,
+  holder      TEXT,
   created_at  BIGINT NOT NULL,
   finished_at BIGINT,
-  PRIMARY KEY (account_id, lane, event_id)
+  PRIMARY KEY (account_id, event_id, lane)
 ) {clustered};
+CREATE INDEX delivery_by_lane ON delivery (account_id, lane, event_id);
 CREATE INDEX delivery_due ON delivery (lane, due_at) WHERE due_at IS NOT NULL;
-CREATE INDEX delivery_stuck ON delivery (account_id, lane, state, event_id) WHERE state <> 'delivered';
+CREATE INDEX delivery_stuck ON delivery (account_id, lane, state, event_id) WHERE state IN ('dead', 'held');
 
 CREATE TABLE call_attempt (
   account_id TEXT NOT NULL,
@@ -172,7 +175,7 @@ CREATE TABLE call_attempt (
   status     INTEGER,
   ok         INTEGER NOT NULL,
   detail     TEXT,
-  PRIMARY KEY (account_id, lane, event_id, attempt)
+  PRIMARY KEY (account_id, event_id, lane, attempt)
 ) {clustered};
 
 CREATE TABLE inbound (

@@ -1,0 +1,47 @@
+"""Channels: providers opened with settings."""
+
+from textgate.domain.account import Channel
+from textgate.store.noun import Noun
+from textgate.store.table import Table
+
+CHANNEL = Table("channel", Channel)
+_ASSIGN = ", ".join(f"{c} = ?" for c in CHANNEL.columns)
+
+
+class Channels(Noun):
+    """The ways out of an account, in their order."""
+
+    def add(self, channel: Channel) -> None:
+        self._tx.run(CHANNEL.insert, CHANNEL.values(channel))
+        self._tx.changed("channel")
+
+    def save(self, channel: Channel) -> None:
+        """Store every field of a known channel."""
+        self._tx.run(
+            f"UPDATE channel SET {_ASSIGN} WHERE account_id = ? AND id = ?",
+            (*CHANNEL.values(channel), channel.account_id, channel.id),
+        )
+        self._tx.changed("channel")
+
+    def remove(self, account_id: str, channel_id: str) -> bool:
+        self._tx.changed("channel")
+        return bool(
+            self._tx.run(
+                "DELETE FROM channel WHERE account_id = :account AND id = :id",
+                {"account": account_id, "id": channel_id},
+            )
+        )
+
+    def get(self, account_id: str, channel_id: str) -> Channel | None:
+        return next((c for c in self.all(account_id) if c.id == channel_id), None)
+
+    def all(self, account_id: str) -> tuple[Channel, ...]:
+        """Return the account's channels in their order."""
+        return self._tx.memo("channel", account_id, lambda: self._all(account_id))
+
+    def _all(self, account_id: str) -> tuple[Channel, ...]:
+        rows = self._tx.all(
+            f"{CHANNEL.select} WHERE account_id = :account ORDER BY position, id",
+            {"account": account_id},
+        )
+        return tuple(CHANNEL.read(row) for row in rows)

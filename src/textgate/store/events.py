@@ -1,0 +1,261 @@
+"""Events, and their deliveries to webhooks."""
+
+from textgate.domain.event import CallAttempt, CallJob, Delivery, DeliveryState, Event
+from textgate.domain.times import Milliseconds
+from textgate.store.base import LEASE_MS
+from textgate.store.lanes import END_LEASES, LANES, RELEASE, TAKE, Due
+from textgate.store.noun import Noun
+from textgate.store.table import Table
+
+EVENT = Table("event", Event)
+DELIVERY = Table("delivery", Delivery)
+CALL_ATTEMPT = Table("call_attempt", CallAttempt)
+
+_ADD_DELIVERY = f"{DELIVERY.insert} ON CONFLICT (account_id, event_id, lane) DO NOTHING"
+_LANES = LANES.format(table="delivery")
+_TAKE = TAKE.format(
+    table="delivery",
+    key="account_id, event_id, lane",
+    columns=", ".join(DELIVERY.columns),
+    skip_locked="",
+)
+_RELEASE = RELEASE.format(
+    table="delivery", match="account_id = :account AND lane = :lane AND event_id = :event"
+)
+_END_LEASES = END_LEASES.format(table="delivery")
+
+
+class Events(Noun):
+    """What happened, in the order of the commits."""
+
+    def add(self, event: Event) -> None:
+        self._tx.run(EVENT.insert, EVENT.values(event))
+
+    def get(self, account_id: str, event_id: str) -> Event | None:
+        row = self._tx.one(
+            f"{EVENT.select} WHERE account_id = :account AND id = :id",
+            {"account": account_id, "id": event_id},
+        )
+        return EVENT.read(row) if row else None
+
+    def after(self, account_id: str, after: str, limit: int) -> list[Event]:
+        """Return the next events after an id ('' for the beginning), oldest first."""
+        rows = self._tx.all(
+            f"{EVENT.select} WHERE account_id = :account AND id > :after ORDER BY id LIMIT :limit",
+            {"account": account_id, "after": after, "limit": limit},
+        )
+        return [EVENT.read(row) for row in rows]
+
+    def last_id(self, account_id: str) -> str:
+        row = self._tx.one(
+            "SELECT max(id) FROM event WHERE account_id = :account", {"account": account_id}
+        )
+        return row[0] if row and row[0] else ""
+
+    def of_message(self, account_id: str, message_id: str) -> list[Event]:
+        rows = self._tx.all(
+            f"{EVENT.select} WHERE account_id = :account AND message_id = :id ORDER BY id",
+            {"account": account_id, "id": message_id},
+        )
+        return [EVENT.read(row) for row in rows]
+
+    def remove_settled(self, account_id: str, before: Milliseconds, limit: int) -> int:
+        """Remove up to ``limit`` events older than ``before`` that no webhook still awaits."""
+        ids = self._tx.all(
+            "SELECT id FROM event WHERE account_id = :account AND created_at < :before"
+            " AND NOT EXISTS (SELECT 1 FROM delivery d WHERE d.account_id = event.account_id"
+            " AND d.event_id = event.id AND d.state IN ('pending', 'held'))"
+            " ORDER BY id LIMIT :limit",
+            {"account": account_id, "before": before, "limit": limit},
+        )
+        for (event_id,) in ids:
+            values = {"account": account_id, "event": event_id}
+            for table, column in (
+                ("call_attempt", "event_id"),
+                ("delivery", "event_id"),
+                ("event", "id"),
+            ):
+                self._tx.run(
+                    f"DELETE FROM {table} WHERE account_id = :account AND {column} = :event",
+                    values,
+                )
+        return len(ids)
+
+
+class Deliveries(Noun):
+    """Who is still to be told of what: the work of calling stands on these rows."""
+
+    def add(self, delivery: Delivery) -> bool:
+        return bool(self._tx.run(_ADD_DELIVERY, DELIVERY.values(delivery)))
+
+    def get(self, account_id: str, lane: str, event_id: str) -> Delivery | None:
+        row = self._tx.one(
+            f"{DELIVERY.select} WHERE account_id = :account AND lane = :lane AND event_id = :event",
+            {"account": account_id, "lane": lane, "event": event_id},
+        )
+        return DELIVERY.read(row) if row else None
+
+    def of_event(self, account_id: str, event_id: str) -> list[Delivery]:
+        rows = self._tx.all(
+            f"{DELIVERY.select} WHERE account_id = :account AND event_id = :event ORDER BY lane",
+            {"account": account_id, "event": event_id},
+        )
+        return [DELIVERY.read(row) for row in rows]
+
+    def page(
+        self,
+        account_id: str,
+        lane: str,
+        *,
+        before: str | None,
+        states: tuple[DeliveryState, ...] = (),
+        limit: int,
+    ) -> list[Delivery]:
+        """Return the deliveries of a webhook, newest event first, before an event id."""
+        where = "WHERE account_id = :account AND lane = :lane"
+        values: dict[str, object] = {"account": account_id, "lane": lane, "limit": limit}
+        if before:
+            where += " AND event_id < :before"
+            values["before"] = before
+        if states:
+            where += f" AND state IN ({', '.join(repr(str(state)) for state in states)})"
+        rows = self._tx.all(
+            f"{DELIVERY.select} {where} ORDER BY event_id DESC LIMIT :limit", values
+        )
+        return [DELIVERY.read(row) for row in rows]
+
+    def end(
+        self,
+        job: CallJob,
+        state: DeliveryState,
+        due_at: Milliseconds | None,
+        finished_at: Milliseconds | None,
+    ) -> bool:
+        """End or move taken work; False if the lease was lost to a later take."""
+        d = job.delivery
+        return bool(
+            self._tx.run(
+                "UPDATE delivery SET state = :state, due_at = :due_at, holder = NULL,"
+                " finished_at = :finished"
+                " WHERE account_id = :account AND lane = :lane AND event_id = :event"
+                " AND attempt = :attempt AND state = 'pending'",
+                {
+                    "state": state,
+                    "due_at": due_at,
+                    "finished": finished_at,
+                    "account": d.account_id,
+                    "lane": d.lane,
+                    "event": d.event_id,
+                    "attempt": d.attempt,
+                },
+            )
+        )
+
+    def add_attempt(self, attempt: CallAttempt) -> None:
+        self._tx.run(
+            f"{CALL_ATTEMPT.insert} ON CONFLICT (account_id, event_id, lane, attempt) DO NOTHING",
+            CALL_ATTEMPT.values(attempt),
+        )
+
+    def attempts(self, account_id: str, lane: str, event_id: str) -> list[CallAttempt]:
+        rows = self._tx.all(
+            f"{CALL_ATTEMPT.select} WHERE account_id = :account AND lane = :lane"
+            " AND event_id = :event ORDER BY attempt",
+            {"account": account_id, "lane": lane, "event": event_id},
+        )
+        return [CALL_ATTEMPT.read(row) for row in rows]
+
+    def replay(
+        self,
+        account_id: str,
+        lane: str,
+        *,
+        event_id: str | None = None,
+        states: tuple[DeliveryState, ...] = (DeliveryState.DEAD,),
+        since: Milliseconds = 0,
+        until: Milliseconds | None = None,
+        limit: int = 1000,
+    ) -> int:
+        """Make deliveries due again from the start of the schedule; return how many."""
+        where = (
+            "account_id = :account AND lane = :lane AND created_at >= :since"
+            f" AND state IN ({', '.join(repr(str(state)) for state in states)})"
+        )
+        values: dict[str, object] = {
+            "account": account_id,
+            "lane": lane,
+            "since": since,
+            "now": self._tx.now,
+            "limit": limit,
+        }
+        if until is not None:
+            where += " AND created_at < :until"
+            values["until"] = until
+        if event_id is not None:
+            where += " AND event_id = :event"
+            values["event"] = event_id
+        changed = self._tx.run(
+            "UPDATE delivery SET state = 'pending', due_at = :now, holder = NULL, base = attempt,"
+            " finished_at = NULL WHERE (account_id, lane, event_id) IN (SELECT account_id, lane,"
+            f" event_id FROM delivery WHERE {where} ORDER BY event_id LIMIT :limit)",
+            values,
+        )
+        if changed:
+            self._tx.due(self._tx.now)
+        return changed
+
+    def hold(self, account_id: str, lane: str) -> None:
+        """Stop calling: what is owed waits until the webhook is enabled again."""
+        self._tx.run(
+            "UPDATE delivery SET state = 'held', due_at = NULL, holder = NULL"
+            " WHERE account_id = :account AND lane = :lane AND state = 'pending'",
+            {"account": account_id, "lane": lane},
+        )
+
+    def drop(self, account_id: str, lane: str) -> None:
+        """The webhook is gone: so is what was owed to it, and its history."""
+        for table in ("call_attempt", "delivery"):
+            self._tx.run(
+                f"DELETE FROM {table} WHERE account_id = :account AND lane = :lane",
+                {"account": account_id, "lane": lane},
+            )
+
+    def lanes(self) -> Due:
+        return [(lane, at) for lane, at in self._tx.all(_LANES)]
+
+    def take(self, lane: str, limit: int) -> list[CallJob]:
+        """Lease up to ``limit`` due deliveries of a lane, counting the attempt."""
+        rows = self._tx.all(
+            _TAKE,
+            {
+                "lane": lane,
+                "now": self._tx.now,
+                "lease_until": self._tx.now + LEASE_MS,
+                "holder": self._tx.holder,
+                "limit": limit,
+            },
+        )
+        jobs = []
+        for delivery in map(DELIVERY.read, rows):
+            event = self._tx.events.get(delivery.account_id, delivery.event_id)
+            if event is not None:
+                jobs.append(CallJob(event, delivery))
+        return jobs
+
+    def release(self, job: CallJob) -> None:
+        """Give back work that was taken and not begun."""
+        d = job.delivery
+        self._tx.run(
+            _RELEASE,
+            {
+                "now": self._tx.now,
+                "account": d.account_id,
+                "lane": d.lane,
+                "event": d.event_id,
+                "attempt": d.attempt,
+            },
+        )
+
+    def end_leases(self) -> int:
+        """Make taken work due now: who held it is gone (one process owns an embedded file)."""
+        return self._tx.run(_END_LEASES, {"now": self._tx.now})
