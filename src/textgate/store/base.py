@@ -35,6 +35,10 @@ class Intake(Protocol):
         """Take work that has just been committed, leased to this process."""
         ...
 
+    def withdraw(self, job: Job) -> bool:
+        """Drop work that is held here and not begun; False if it has begun or is not here."""
+        ...
+
     def poke(self, at: Milliseconds) -> None:
         """Be told that work nobody holds has been committed, due at ``at``."""
         ...
@@ -78,6 +82,10 @@ class Tx(Protocol):
 
     def hand_over(self, job: Job) -> None:
         """Give leased work to this process's engine once the transaction is committed."""
+        ...
+
+    def withdraw(self, job: Job) -> bool:
+        """Take leased work back from this process's engine; False if it may have begun."""
         ...
 
     def due(self, at: Milliseconds) -> None:

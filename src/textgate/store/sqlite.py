@@ -104,6 +104,9 @@ class SqliteTx:
     def hand_over(self, job: Job) -> None:
         self.handed.append(job)
 
+    def withdraw(self, job: Job) -> bool:
+        return self.intake is not None and self.intake.withdraw(job)
+
     def due(self, at: Milliseconds) -> None:
         self.soonest = at if self.soonest is None else min(self.soonest, at)
 

@@ -1,0 +1,1 @@
+"""The verbs: plain functions over a ``Tx``. The only place where states change."""

@@ -1,0 +1,46 @@
+"""Cancelling a message that has not gone out (A §2.4, with its suggestion)."""
+
+import msgspec
+
+from textgate.domain.errors import Conflict, NotFound
+from textgate.domain.lifecycle import Signal, State, advance
+from textgate.domain.message import Message, Recipient, SendJob
+from textgate.domain.outcome import Reason
+from textgate.gateway.transition import record
+from textgate.store.base import Tx
+
+OPEN_TO_CANCEL = (State.PENDING, State.PROCESSED)
+
+
+def cancel(tx: Tx, account_id: str, message_id: str) -> tuple[Message, list[Recipient]]:
+    """Cancel every recipient that has not gone out; return what stands afterwards.
+
+    What nobody has in hand is Cancelled at once; an attempt under way makes it Cancelling, and
+    its outcome decides. Raises ``NotFound``, or ``Conflict`` if nothing was left to cancel.
+    """
+    message = tx.messages.get(account_id, message_id)
+    if message is None:
+        raise NotFound("message not found")
+    recipients = tx.recipients.of(account_id, message_id)
+    if not any(r.state in OPEN_TO_CANCEL for r in recipients):
+        raise Conflict("failed to cancel message: message is not pending")
+    for recipient in recipients:
+        if recipient.state in OPEN_TO_CANCEL:
+            _cancel(tx, message, recipient)
+    after = tx.messages.get(account_id, message_id) or message
+    return after, tx.recipients.of(account_id, message_id)
+
+
+def _cancel(tx: Tx, message: Message, old: Recipient) -> None:
+    free = old.holder is None or tx.withdraw(SendJob(message, old))
+    signal = Signal.CANCELLED if free else Signal.CANCEL_ASKED
+    new = msgspec.structs.replace(
+        old,
+        state=advance(old.state, signal),
+        due_at=None if free else old.due_at,
+        holder=None if free else old.holder,
+        reason=Reason.CANCELLED if free else old.reason,
+        error=None if free else old.error,
+    )
+    if tx.recipients.move(old, new):
+        record(tx, message, new, was=old.state)

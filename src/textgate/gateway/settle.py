@@ -1,0 +1,211 @@
+"""What follows from an attempt: one write, fenced by the take that it belongs to."""
+
+from dataclasses import dataclass
+from enum import Enum
+
+import msgspec
+
+from textgate.domain.decision import Decision, Finish, Reroute, Retry, decide
+from textgate.domain.lifecycle import Signal, State, advance
+from textgate.domain.message import Recipient, SendAttempt, SendJob
+from textgate.domain.outcome import Accepted, Outcome, Reason
+from textgate.domain.retry import RetryPolicy
+from textgate.domain.times import Milliseconds, milliseconds
+from textgate.gateway.receive import receive
+from textgate.gateway.transition import record
+from textgate.store.base import LEASE_MS, Tx
+
+MAX_DETAIL = 256
+ERROR_TEXT = {
+    Reason.EXPIRED: "TTL expired",
+    Reason.CANCELLED: "Cancelled",
+    Reason.NO_CHANNEL: "the channel is gone or disabled, and there is no other",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """One attempt as the engine saw it."""
+
+    outcome: Outcome
+    started_at: Milliseconds
+    elapsed_ms: float
+    dice: float
+    policy: RetryPolicy
+    resend: bool
+    receipts: bool
+    """Whether the provider sends receipts, some perhaps before its answer."""
+
+
+class Leave(Enum):
+    """Whether a careful attempt may begin."""
+
+    GO = "go"
+    LOST = "lost"
+    DIED = "died"
+
+
+def begin(tx: Tx, job: SendJob, started_at: Milliseconds) -> Leave:
+    """Write down that an attempt begins, for channels where a second copy would do harm.
+
+    LOST: the work is not ours any more. DIED: an earlier attempt began and never reported.
+    """
+    r = job.recipient
+    now = tx.recipients.one(r.account_id, r.message_id, r.n)
+    if now is None or now.attempt != r.attempt or now.due_at is None:
+        return Leave.LOST
+    if tx.recipients.began(r):
+        return Leave.DIED
+    tx.recipients.add_attempt(
+        SendAttempt(
+            account_id=r.account_id,
+            message_id=r.message_id,
+            n=r.n,
+            attempt=r.attempt,
+            channel_id=r.lane,
+            started_at=started_at,
+            elapsed_ms=None,
+            outcome=None,
+        )
+    )
+    return Leave.GO
+
+
+def settle(tx: Tx, job: SendJob, report: Report) -> Decision | None:
+    """Store the outcome and what follows from it; None if the work was no longer ours."""
+    old = job.recipient
+    decision = decide(
+        report.outcome,
+        report.policy,
+        attempt=old.attempt - old.base,
+        dice=report.dice,
+        resend=report.resend,
+        others=bool(old.route),
+    )
+    moved = _move(tx, job, decision, report)
+    if moved is None:
+        return None
+    tx.recipients.add_attempt(_attempt(old, report))
+    ref = moved.provider_ref
+    if report.receipts and ref and isinstance(report.outcome, Accepted):
+        for receipt in tx.recipients.early(moved.lane, ref):
+            receive(tx, receipt)
+    return decision
+
+
+def expire(tx: Tx, job: SendJob) -> None:
+    """The deadline has passed: no further attempt."""
+    _move(tx, job, Finish(Signal.EXPIRED, Reason.EXPIRED), None)
+
+
+def give_up(tx: Tx, job: SendJob, reason: Reason) -> None:
+    """End or reroute work without an attempt: its channel cannot be used."""
+    decision = Reroute(reason) if job.recipient.route else Finish(Signal.FAILED, reason)
+    _move(tx, job, decision, None)
+
+
+def postpone(tx: Tx, job: SendJob, until: Milliseconds) -> None:
+    """Give taken work back untried, due at ``until``: its channel rests."""
+    if job.recipient.route:
+        _move(tx, job, Reroute(Reason.UNREACHABLE), None)
+        return
+    old = job.recipient
+    due_at = min(until, old.deadline)
+    new = msgspec.structs.replace(old, attempt=old.attempt - 1, due_at=due_at, holder=None)
+    if tx.recipients.move(old, new):
+        tx.due(due_at)
+
+
+def _move(tx: Tx, job: SendJob, decision: Decision, report: Report | None) -> Recipient | None:
+    """Move the recipient as decided; None if the take that this belongs to is over."""
+    old = job.recipient
+    while True:
+        new = _next(tx, old, decision, report)
+        if tx.recipients.move(old, new):
+            break
+        fresh = tx.recipients.one(old.account_id, old.message_id, old.n)
+        if fresh is None or fresh.attempt != old.attempt or fresh.due_at is None:
+            return None
+        old = fresh  # cancelled meanwhile: decide again from there
+    record(tx, job.message, new, was=old.state, taken_at=report.started_at if report else None)
+    if new.holder is not None:
+        tx.hand_over(SendJob(job.message, new))
+    elif new.due_at is not None:
+        tx.due(new.due_at)
+    return new
+
+
+def _next(tx: Tx, old: Recipient, decision: Decision, report: Report | None) -> Recipient:
+    if old.state is State.CANCELLING and not isinstance(decision, Finish):
+        decision = Finish(Signal.CANCELLED, Reason.CANCELLED)
+    match decision:
+        case Finish(signal=signal, reason=reason):
+            return _finished(old, advance(old.state, signal), reason, report)
+        case Retry(wait=wait, reason=reason):
+            return msgspec.structs.replace(
+                old,
+                state=advance(old.state, Signal.TAKEN),
+                due_at=min(tx.now + milliseconds(wait), old.deadline),
+                holder=None,
+                reason=reason,
+                error=_error(reason, report),
+            )
+        case Reroute(reason=reason):
+            lane, *rest = old.route.split()
+            leased = tx.lease(SendJob, lane)
+            return msgspec.structs.replace(
+                old,
+                state=advance(old.state, Signal.TAKEN),
+                lane=lane,
+                route=" ".join(rest),
+                base=old.attempt,
+                attempt=old.attempt + 1 if leased else old.attempt,
+                due_at=tx.now + LEASE_MS if leased else tx.now,
+                holder=tx.holder if leased else None,
+                reason=reason,
+                error=_error(reason, report),
+            )
+
+
+def _finished(
+    old: Recipient, state: State, reason: Reason | None, report: Report | None
+) -> Recipient:
+    ref = old.provider_ref
+    if report is not None and isinstance(report.outcome, Accepted):
+        ref = report.outcome.ref
+    return msgspec.structs.replace(
+        old,
+        state=state,
+        due_at=None,
+        holder=None,
+        provider_ref=ref,
+        reason=reason,
+        error=_error(reason, report) if reason else None,
+    )
+
+
+def _error(reason: Reason, report: Report | None) -> str:
+    if reason in ERROR_TEXT or report is None:
+        return ERROR_TEXT.get(reason, reason)
+    outcome = report.outcome
+    code = "" if isinstance(outcome, Accepted) or not outcome.code else f" ({outcome.code})"
+    detail = f": {outcome.detail}" if outcome.detail else ""
+    return f"{reason}{code}{detail}"[:MAX_DETAIL]
+
+
+def _attempt(recipient: Recipient, report: Report) -> SendAttempt:
+    outcome = report.outcome
+    accepted = isinstance(outcome, Accepted)
+    return SendAttempt(
+        account_id=recipient.account_id,
+        message_id=recipient.message_id,
+        n=recipient.n,
+        attempt=recipient.attempt,
+        channel_id=recipient.lane,
+        started_at=report.started_at,
+        elapsed_ms=report.elapsed_ms,
+        outcome=type(outcome).__name__.lower(),
+        reason=None if accepted else outcome.reason,
+        code=None if accepted else outcome.code,
+        detail=outcome.detail[:MAX_DETAIL] or None,
+    )

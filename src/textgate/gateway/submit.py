@@ -1,0 +1,231 @@
+"""Accepting a message: the checks, then one write that holds all of it."""
+
+import base64
+import binascii
+from dataclasses import dataclass
+
+import msgspec
+
+from textgate.domain.account import Channel
+from textgate.domain.errors import Conflict, Invalid
+from textgate.domain.lifecycle import State
+from textgate.domain.message import (
+    PRIORITY_HEAD_START_MS,
+    Message,
+    Recipient,
+    SendJob,
+    Submission,
+)
+from textgate.domain.phone import parse_phone
+from textgate.domain.segment import segments
+from textgate.domain.signing import fingerprint
+from textgate.domain.times import Milliseconds
+from textgate.providers.discovery import find
+from textgate.store.base import LEASE_MS, Tx
+
+MAX_NUMBERS = 100
+MAX_NUMBER_LENGTH = 128
+MAX_TEXT = 65_535
+MIN_TTL_MS = 5_000
+MAX_ID_LENGTH = 36
+
+_encode = msgspec.json.Encoder().encode
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """A submission that keeps the rules; ``numbers`` are in the form that is stored."""
+
+    wanted: Submission
+    numbers: tuple[str, ...]
+    parts: int
+    fingerprint: str
+
+
+@dataclass(frozen=True, slots=True)
+class Submitted:
+    """What is on disk now; ``created`` is False for a repeat of a known id."""
+
+    message: Message
+    recipients: list[Recipient]
+    created: bool
+
+
+def check(wanted: Submission, *, default_region: str | None) -> Checked:
+    """Apply the rules that need neither the clock nor the store (A §2.1). Raises ``Invalid``."""
+    if wanted.id is not None and ("|" in wanted.id or len(wanted.id) > MAX_ID_LENGTH):
+        raise Invalid("an id has at most 36 characters and no |", field="id")
+    _check_content(wanted)
+    if wanted.ttl_ms is not None and wanted.valid_until is not None:
+        raise Invalid("conflict fields: ttl and validUntil", field="ttl")
+    if wanted.ttl_ms is not None and wanted.ttl_ms < MIN_TTL_MS:
+        raise Invalid("ttl must be at least 5 seconds", field="ttl")
+    if not -128 <= wanted.priority <= 127:
+        raise Invalid("priority must be from -128 to 127", field="priority")
+    if wanted.sim_number is not None and not 1 <= wanted.sim_number <= 3:
+        raise Invalid("simNumber must be from 1 to 3", field="simNumber")
+    return Checked(
+        wanted=wanted,
+        numbers=_numbers(wanted, default_region),
+        parts=_parts(wanted),
+        fingerprint=fingerprint(_encode(msgspec.structs.replace(wanted, id=None))),
+    )
+
+
+def _check_content(wanted: Submission) -> None:
+    if (wanted.text is None) == (wanted.data is None):
+        raise Invalid("must specify exactly one of: textMessage or dataMessage", field="message")
+    if wanted.text is not None and not 1 <= len(wanted.text) <= MAX_TEXT:
+        raise Invalid("text must have from 1 to 65535 characters", field="textMessage.text")
+    if wanted.data is not None:
+        if not 4 <= len(wanted.data) <= MAX_TEXT:
+            raise Invalid("data must have from 4 to 65535 characters", field="dataMessage.data")
+        if wanted.port is None or not 1 <= wanted.port <= 65_535:
+            raise Invalid("port must be from 1 to 65535", field="dataMessage.port")
+        if not wanted.encrypted:
+            try:
+                base64.b64decode(wanted.data, validate=True)
+            except (binascii.Error, ValueError):
+                raise Invalid("data must be standard base64", field="dataMessage.data") from None
+
+
+def _numbers(wanted: Submission, default_region: str | None) -> tuple[str, ...]:
+    if not 1 <= len(wanted.numbers) <= MAX_NUMBERS:
+        raise Invalid("from 1 to 100 phone numbers are needed", field="phoneNumbers")
+    if any(not 1 <= len(number) <= MAX_NUMBER_LENGTH for number in wanted.numbers):
+        raise Invalid("a phone number has from 1 to 128 characters", field="phoneNumbers")
+    numbers = wanted.numbers
+    if not (wanted.encrypted or wanted.skip_validation):
+        numbers = tuple(parse_phone(n, default_region=default_region).e164 for n in numbers)
+    if len(numbers) > 1 and len(set(numbers)) != len(numbers):
+        raise Invalid("phone numbers must be unique", field="phoneNumbers")
+    return numbers
+
+
+def _parts(wanted: Submission) -> int:
+    if wanted.encrypted:
+        return -1
+    return segments(wanted.text).parts if wanted.text is not None else 1
+
+
+def submit(tx: Tx, account_id: str, checked: Checked, *, validity_ms: Milliseconds) -> Submitted:
+    """Store the message, its recipients and the work of sending, leased to this process.
+
+    A repeat of a known id with the same content returns what became of it; with other content it
+    raises ``Conflict``. Raises ``Invalid`` when nothing can carry the message.
+    """
+    wanted = checked.wanted
+    if wanted.id is not None:
+        known = _known(tx, account_id, wanted.id, checked)
+        if known is not None:
+            return known
+    _check_times(wanted, tx.now)
+    route = choose_route(tx, account_id, wanted)
+    message = Message(
+        account_id=account_id,
+        id=wanted.id or tx.new_id(),
+        created_at=tx.now,
+        state=State.PENDING,
+        text=wanted.text,
+        data=wanted.data,
+        port=wanted.port,
+        encrypted=wanted.encrypted,
+        sim_number=wanted.sim_number,
+        delivery_report=wanted.delivery_report,
+        priority=wanted.priority,
+        valid_until=wanted.valid_until if wanted.ttl_ms is None else tx.now + wanted.ttl_ms,
+        schedule_at=wanted.schedule_at,
+        device_id=route[0].id,
+        fingerprint=checked.fingerprint,
+        recipient_count=len(checked.numbers),
+        parts=checked.parts,
+        context=_encode(wanted.context).decode() if wanted.context else None,
+    )
+    tx.messages.add(message)
+    recipients = [
+        _add_recipient(tx, message, n, number, route, validity_ms)
+        for n, number in enumerate(checked.numbers)
+    ]
+    return Submitted(message, recipients, created=True)
+
+
+def _known(tx: Tx, account_id: str, message_id: str, checked: Checked) -> Submitted | None:
+    message = tx.messages.get(account_id, message_id)
+    if message is None:
+        return None
+    if message.fingerprint != checked.fingerprint:
+        raise Conflict("message with the same ID already exists", field="id")
+    return Submitted(message, tx.recipients.of(account_id, message_id), created=False)
+
+
+def _check_times(wanted: Submission, now: Milliseconds) -> None:
+    if wanted.schedule_at is None:
+        return
+    if wanted.schedule_at <= now:
+        raise Invalid("scheduleAt must be in the future", field="scheduleAt")
+    until = wanted.valid_until if wanted.ttl_ms is None else now + wanted.ttl_ms
+    if until is not None and wanted.schedule_at > until:
+        raise Invalid("scheduleAt must not be after the end of validity", field="scheduleAt")
+
+
+def _add_recipient(
+    tx: Tx,
+    message: Message,
+    n: int,
+    number: str,
+    route: tuple[Channel, ...],
+    validity_ms: Milliseconds,
+) -> Recipient:
+    lane = route[0].id
+    start = message.schedule_at or tx.now
+    leased = message.schedule_at is None and tx.lease(SendJob, lane)
+    due_at = message.schedule_at or tx.now - message.priority * PRIORITY_HEAD_START_MS
+    recipient = Recipient(
+        account_id=message.account_id,
+        message_id=message.id,
+        n=n,
+        number=number,
+        state=State.PENDING,
+        lane=lane,
+        route=" ".join(channel.id for channel in route[1:]),
+        attempt=1 if leased else 0,
+        base=0,
+        due_at=tx.now + LEASE_MS if leased else min(due_at, start),
+        deadline=message.valid_until or start + validity_ms,
+        holder=tx.holder if leased else None,
+        updated_at=tx.now,
+    )
+    tx.recipients.add(recipient)
+    if leased:
+        tx.hand_over(SendJob(message, recipient))
+    else:
+        tx.due(start)
+    return recipient
+
+
+def choose_route(tx: Tx, account_id: str, wanted: Submission) -> tuple[Channel, ...]:
+    """Return the channels that may carry the message, in order. Raises ``Invalid`` if none can."""
+    enabled = tuple(c for c in tx.channels.all(account_id) if c.enabled)
+    if wanted.device_id is not None:
+        enabled = tuple(c for c in enabled if c.id == wanted.device_id)
+        if not enabled:
+            raise Invalid("No active device with such ID found", field="deviceId")
+    if not enabled:
+        raise Invalid(
+            "this account has no phone and no enabled channel; add one, for example with"
+            ' POST /v1/channels {"provider": "simulator", "name": "sim", "settings": {}}'
+        )
+    able = tuple(c for c in enabled if carries(c, wanted))
+    if not able:
+        kind = "encrypted messages" if wanted.encrypted else "data messages"
+        names = ", ".join(c.name for c in enabled)
+        raise Invalid(f"none of the channels ({names}) can carry {kind}")
+    return able
+
+
+def carries(channel: Channel, wanted: Submission) -> bool:
+    """Whether the channel's provider can take this kind of message."""
+    provider = find(channel.provider)
+    if wanted.encrypted and not provider.carries_encrypted:
+        return False
+    return wanted.data is None or provider.carries_data

@@ -1,0 +1,32 @@
+"""One recipient's new state, carried to its message and announced."""
+
+from textgate.domain.lifecycle import State, aggregate
+from textgate.domain.message import Message, Recipient
+from textgate.domain.times import Milliseconds
+from textgate.gateway.announce import announce_state
+from textgate.store.base import Tx
+
+
+def record(
+    tx: Tx,
+    message: Message,
+    recipient: Recipient,
+    *,
+    was: State,
+    taken_at: Milliseconds | None = None,
+) -> None:
+    """Follow up a move of ``recipient`` that the store has accepted.
+
+    ``taken_at``: when the attempt behind it began; a message that was never seen as Processed
+    was so from then on.
+    """
+    if recipient.state is was:
+        return
+    state = recipient.state
+    if message.recipient_count > 1:
+        state = aggregate(tx.recipients.states(message.account_id, message.id))
+    if state is State.SENT and taken_at is not None:
+        tx.messages.sent(message.account_id, message.id, taken_at, tx.now)
+    elif state is not State.PENDING:
+        tx.messages.reach(message.account_id, message.id, state, tx.now)
+    announce_state(tx, message, recipient)
