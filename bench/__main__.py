@@ -1,0 +1,152 @@
+"""`python -m bench`: alternating runs of every peer, then one table and one JSON file."""
+
+import argparse
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+from bench import machine, report
+from bench.measure import Incomplete, Plan, Run, measure
+from bench.peers import Peer
+from bench.peers.kannel import Tuning, kannel
+from bench.peers.textgate import textgate
+from bench.toolchain import Missing, Tools, compile_tools
+
+PEERS: dict[str, Callable[[], Peer]] = {
+    "textgate": textgate,
+    "kannel": kannel,
+    "kannel-file": lambda: kannel(Tuning(store="file")),
+}
+FAILURES = (Incomplete, TimeoutError, RuntimeError, OSError, subprocess.SubprocessError)
+RESULTS = Path(__file__).parent / "results"
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What the command line asks for."""
+
+    plan: Plan
+    runs: int
+    peers: tuple[str, ...]
+    json: Path
+
+
+def read(words: Sequence[str]) -> Wanted:
+    """Parse the command line; ends the program on a wrong word."""
+    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
+    parser.add_argument("--messages", type=int, default=20_000, help="of each run (20000)")
+    parser.add_argument("--runs", type=int, default=5, help="of each peer (5)")
+    parser.add_argument("--connections", type=int, default=200, help="kept alive (200)")
+    parser.add_argument("--peers", default=",".join(PEERS), help=f"of {', '.join(PEERS)}")
+    parser.add_argument("--quick", action="store_true", help="one run of 2000 messages each")
+    parser.add_argument("--json", type=Path, help="where to write (bench/results/<time>.json)")
+    given = parser.parse_args(words)
+    names = tuple(given.peers.split(","))
+    if unknown := [name for name in names if name not in PEERS]:
+        parser.error(f"no such peer: {', '.join(unknown)} (there are {', '.join(PEERS)})")
+    if min(given.messages, given.runs, given.connections) < 1:
+        parser.error("--messages, --runs and --connections are at least 1")
+    messages, runs = (2_000, 1) if given.quick else (given.messages, given.runs)
+    stamp = time.strftime("%Y-%m-%dT%H-%M-%SZ", time.gmtime())
+    return Wanted(
+        plan=Plan(messages=messages, connections=given.connections),
+        runs=runs,
+        peers=names,
+        json=given.json or RESULTS / f"{stamp}.json",
+    )
+
+
+def present(names: Sequence[str], console: Console) -> list[Peer]:
+    """The peers that can run here; says what to install for the others."""
+    found = []
+    for name in names:
+        try:
+            found.append(PEERS[name]())
+        except Missing as missing:
+            console.print(f"[yellow]without {name}:[/] {missing}", highlight=False)
+    return found
+
+
+def turns(peers: Sequence[Peer], runs: int) -> Iterator[Peer]:
+    """Alternate, and turn the order round each time, so that no peer always goes first."""
+    for turn in range(runs):
+        yield from peers if turn % 2 == 0 else reversed(peers)
+
+
+def run_all(
+    peers: Sequence[Peer], wanted: Wanted, tools: Tools, console: Console
+) -> tuple[list[Run], list[str]]:
+    """Every run in turn; a run that fails is told and does not stop the others."""
+    runs: list[Run] = []
+    failures: list[str] = []
+    for peer in turns(peers, wanted.runs):
+        try:
+            run = watched(peer, wanted.plan, tools, console)
+        except FAILURES as problem:
+            words = "\n".join([f"{peer.name}: {problem}", *getattr(problem, "__notes__", [])])
+            failures.append(words)
+            console.print(words, style="red", markup=False, highlight=False)
+            continue
+        runs.append(run)
+        console.print(
+            f"{run.peer:12} {run.messages_per_second:6,.0f}/s, "
+            f"{run.cpu_seconds_per_1000:.3f} CPU s per 1000, accept p50 "
+            f"{run.accept_p50_us / 1000:.1f} p99 {run.accept_p99_us / 1000:.1f} ms, "
+            f"others' CPU {run.others_cpu_share:.0%}",
+            highlight=False,
+            soft_wrap=True,
+        )
+    return runs, failures
+
+
+def watched(peer: Peer, plan: Plan, tools: Tools, console: Console) -> Run:
+    """One run, with a bar on a terminal."""
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    look = Progress(
+        *columns,
+        console=console,
+        transient=True,
+        refresh_per_second=4,
+        disable=not console.is_terminal,
+    )
+    with look as bar:
+        task = bar.add_task(peer.name, total=plan.messages)
+        return measure(peer, tools, plan, lambda come: bar.update(task, completed=come))
+
+
+def main(words: Sequence[str]) -> int:
+    """0 when every run ended well, 1 when one did not, 2 when nothing can be measured here."""
+    console = Console()
+    wanted = read(words)
+    try:
+        tools = compile_tools()
+    except Missing as missing:
+        console.print(f"[red]cannot measure:[/] {missing}", highlight=False)
+        return 2
+    peers = present(wanted.peers, console)
+    if not peers:
+        return 2
+    here = machine.describe(wanted.plan.folder)
+    console.print(
+        f"{here['cores']} cores of {here['processor']}, {here['file_system']}, "
+        f"fdatasync {here['fdatasync_us']} us; {wanted.runs} x {wanted.plan.messages:,} messages "
+        f"over {wanted.plan.connections} connections",
+        highlight=False,
+        soft_wrap=True,
+    )
+    runs, failures = run_all(peers, wanted, tools, console)
+    if runs:
+        report.show(console, runs)
+        report.write(wanted.json, runs, wanted.plan, here, failures)
+        console.print(f"written to {wanted.json}", highlight=False, soft_wrap=True)
+    return 1 if failures else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
