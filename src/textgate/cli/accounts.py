@@ -1,0 +1,55 @@
+"""``textgate account …``: works on the data folder itself, with or without a running server."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, TypeVar
+
+from textgate.cli.output import GOOD, Output
+from textgate.config import Settings
+from textgate.domain.times import rfc3339
+
+if TYPE_CHECKING:
+    from textgate.app import Credentials, House
+
+T = TypeVar("T")
+
+
+def add(settings: Settings, output: Output, login: str | None) -> None:
+    """Add an account; Conflict if the login is taken."""
+    _credentials(_in_the_house(settings, lambda house: house.accounts.add(login)), output)
+
+
+def show(settings: Settings, output: Output) -> None:
+    """List the accounts."""
+    rows = _in_the_house(settings, lambda house: house.accounts.list())
+    for row in rows:
+        output.item({"login": row.login, "created_at": rfc3339(row.created_at)})
+    output.table(("login", "created"), [(row.login, rfc3339(row.created_at)) for row in rows])
+
+
+def change_password(settings: Settings, output: Output, login: str, password: str | None) -> None:
+    """Set a password, made up if None; NotFound if there is no such account."""
+    changed = _in_the_house(settings, lambda house: house.accounts.set_password(login, password))
+    _credentials(changed, output)
+
+
+def remove(settings: Settings, output: Output, login: str) -> None:
+    """Remove an account and everything that belongs to it; NotFound."""
+    _in_the_house(settings, lambda house: house.accounts.remove(login))
+    output.say(f"removed {login}")
+
+
+def _credentials(made: "Credentials", output: Output) -> None:
+    output.item({"login": made.login, "password": made.password})
+    output.say(f"login     {made.login}")
+    output.say(f"password  {made.password}", GOOD)
+
+
+def _in_the_house(settings: Settings, work: "Callable[[House], Awaitable[T]]") -> T:
+    from textgate.app import open_house
+
+    async def inside() -> T:
+        async with open_house(settings) as house:
+            return await work(house)
+
+    return asyncio.run(inside())

@@ -1,0 +1,77 @@
+"""Logs on standard error: one wide line of JSON for each event, or text on a terminal."""
+
+import logging
+import sys
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import structlog
+
+from textgate.config import Settings
+
+if TYPE_CHECKING:
+    from structlog.typing import Processor
+
+_LEVELS = {
+    "debug": logging.DEBUG,
+    "info": logging.INFO,
+    "warning": logging.WARNING,
+    "error": logging.ERROR,
+}
+_encode = msgspec.json.Encoder(enc_hook=repr).encode
+
+
+def set_up(settings: Settings) -> None:
+    """Configure structlog, and send what libraries log with ``logging`` the same way."""
+    level = _LEVELS[settings.log_level]
+    as_text = settings.log_format == "text" or (
+        settings.log_format == "auto" and sys.stderr.isatty()
+    )
+    shared: list[Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True, key="time"),
+    ]
+    render: list[Processor] = (
+        [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), timestamp_key="time")]
+        if as_text
+        else [structlog.processors.format_exc_info, structlog.processors.JSONRenderer(_json_bytes)]
+    )
+    structlog.configure(
+        processors=[*shared, *render],
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        logger_factory=(
+            structlog.WriteLoggerFactory(sys.stderr)
+            if as_text
+            else structlog.BytesLoggerFactory(sys.stderr.buffer)
+        ),
+        cache_logger_on_first_use=True,
+    )
+    _set_up_libraries(level, shared, render)
+
+
+def _set_up_libraries(level: int, shared: "list[Processor]", render: "list[Processor]") -> None:
+    """The root logger: what uvicorn and asyncio have to say, from warnings up."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=[*shared, structlog.stdlib.add_logger_name],
+            processors=[
+                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                *render,
+                _as_text,
+            ],
+        )
+    )
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(max(level, logging.WARNING))
+
+
+def _json_bytes(event: Any, **_: Any) -> bytes:
+    return _encode(event)
+
+
+def _as_text(_: Any, __: str, line: Any) -> Any:
+    """``logging`` writes text; the JSON above is bytes."""
+    return line.decode() if isinstance(line, bytes) else line
