@@ -1,0 +1,48 @@
+"""Sample payloads, one for each type of event, marked as a test (A §4.3)."""
+
+from typing import Any
+
+from textgate.domain.event import EventType
+from textgate.domain.times import Milliseconds, rfc3339
+
+# Of the range that Ofcom keeps free for drama: nobody has them.
+_REMOTE = "+447700900123"
+_OWN = "+447700900001"
+
+
+def sample_payload(type_: EventType, now: Milliseconds) -> dict[str, Any]:
+    """Return what an event of this type carries, with ``"test": true`` beside it."""
+    at = rfc3339(now)
+    incoming = {
+        "messageId": "test",
+        "sender": _REMOTE,
+        "recipient": _OWN,
+        "phoneNumber": _REMOTE,
+        "simNumber": 1,
+        "receivedAt": at,
+    }
+    outgoing = {"messageId": "test", "recipient": _REMOTE, "phoneNumber": _REMOTE, "simNumber": 1}
+    payloads: dict[EventType, dict[str, Any]] = {
+        EventType.SMS_RECEIVED: {**incoming, "message": "A test from Textgate"},
+        EventType.SMS_DATA_RECEIVED: {**incoming, "data": "VGV4dGdhdGU="},
+        EventType.MMS_RECEIVED: {
+            **incoming,
+            "transactionId": "test",
+            "subject": "A test from Textgate",
+            "size": 0,
+            "contentClass": "text",
+        },
+        EventType.MMS_DOWNLOADED: {
+            **incoming,
+            "subject": "A test from Textgate",
+            "body": "A test from Textgate",
+            "attachments": [],
+        },
+        EventType.SMS_SENT: {**outgoing, "sentAt": at, "partsCount": 1},
+        EventType.SMS_DELIVERED: {**outgoing, "deliveredAt": at},
+        EventType.SMS_FAILED: {**outgoing, "failedAt": at, "reason": "Unknown"},
+        EventType.SMS_CANCELLED: {**outgoing, "cancelledAt": at},
+        EventType.SYSTEM_PING: {"health": {"status": "pass", "checks": {}}},
+        EventType.APP_STARTED: {"simCards": []},
+    }
+    return {"test": True, **payloads[type_]}

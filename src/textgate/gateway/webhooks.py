@@ -1,0 +1,265 @@
+"""Registered webhooks: who is told of what, and telling it again.
+
+Whether a URL may be called at all is asked of the guard before the write
+(``Guard.check_registration``): it may have to resolve a name, and a transaction waits for nothing.
+"""
+
+from dataclasses import dataclass
+
+import msgspec
+
+from textgate.domain.account import Account
+from textgate.domain.errors import Conflict, Invalid, NotFound
+from textgate.domain.event import Delivery, DeliveryState, Event, EventType, Webhook
+from textgate.domain.identity import ENTROPY_BYTES, make_id
+from textgate.domain.times import Milliseconds
+from textgate.gateway.announce import owe
+from textgate.gateway.sample import sample_payload
+from textgate.store.base import Store, Tx
+
+MAX_WEBHOOKS = 1000
+"""Per account: each event looks at all of them."""
+MAX_ID_LENGTH = 36
+CHUNK = 500
+"""Deliveries that one write makes due again: it keeps the event loop for some milliseconds."""
+
+_encode = msgspec.json.Encoder().encode
+
+
+def register(
+    tx: Tx,
+    account_id: str,
+    *,
+    id: str | None,  # noqa: A002
+    url: str,
+    event: str,
+    device_id: str | None,
+) -> Webhook:
+    """Store a webhook, replacing the one of the same id (A §2.7). Raises ``Invalid``.
+
+    A replaced webhook keeps its key, and with it what is still owed to it; a disabled one is
+    enabled by this.
+    """
+    check(tx, account_id, id=id, event=event, device_id=device_id)
+    known = tx.webhooks.get(account_id, id) if id else None
+    if known is None:
+        return _add(tx, account_id, id or tx.new_id(), url, event, device_id)
+    changed = msgspec.structs.replace(
+        known,
+        url=url,
+        event=event,
+        device_id=device_id,
+        enabled=True,
+        disabled_reason=None,
+        updated_at=tx.now,
+    )
+    tx.webhooks.save(changed)
+    if not known.enabled:
+        resume(tx, changed)
+    return changed
+
+
+def check(
+    tx: Tx,
+    account_id: str,
+    *,
+    id: str | None,  # noqa: A002
+    event: str,
+    device_id: str | None,
+) -> None:
+    """Raise ``Invalid`` unless a webhook may be registered so."""
+    if id and (len(id) > MAX_ID_LENGTH or not id.isprintable()):
+        raise Invalid("an id has at most 36 printable characters", field="id")
+    if event not in set(EventType):
+        known = ", ".join(EventType)
+        raise Invalid(f"there is no event {event}; there are {known}", field="event")
+    if device_id is not None and tx.channels.get(account_id, device_id) is None:
+        raise Invalid("No device or channel with such ID found", field="deviceId")
+
+
+def _add(
+    tx: Tx, account_id: str, webhook_id: str, url: str, event: str, device_id: str | None
+) -> Webhook:
+    if len(tx.webhooks.all(account_id)) >= MAX_WEBHOOKS:
+        raise Invalid(f"an account has at most {MAX_WEBHOOKS} webhooks; remove one first")
+    webhook = Webhook(
+        account_id=account_id,
+        id=webhook_id,
+        key=tx.new_id(),
+        url=url,
+        event=event,
+        device_id=device_id,
+        enabled=True,
+        disabled_reason=None,
+        created_at=tx.now,
+        updated_at=tx.now,
+    )
+    tx.webhooks.add(webhook)
+    return webhook
+
+
+def known_webhook(tx: Tx, account_id: str, webhook_id: str) -> Webhook:
+    """Return the webhook. Raises ``NotFound``."""
+    webhook = tx.webhooks.get(account_id, webhook_id)
+    if webhook is None:
+        raise NotFound("webhook not found")
+    return webhook
+
+
+def remove(tx: Tx, account_id: str, webhook_id: str) -> bool:
+    """Forget a webhook, what is owed to it and its history; False if there was none."""
+    webhook = tx.webhooks.get(account_id, webhook_id)
+    if webhook is None:
+        return False
+    tx.webhooks.remove(account_id, webhook_id)
+    tx.deliveries.drop(account_id, webhook.key)
+    return True
+
+
+def set_enabled(
+    tx: Tx, account_id: str, webhook_id: str, enabled: bool, reason: str | None = None
+) -> Webhook:
+    """Stop or resume the calls; what happens meanwhile is kept for it. Raises ``NotFound``.
+
+    Enabling makes the first ``CHUNK`` held deliveries due; ``resume`` does the others, here (by
+    ``resume_all``) or, after a crash, in the housekeeping.
+    """
+    known = known_webhook(tx, account_id, webhook_id)
+    changed = msgspec.structs.replace(
+        known, enabled=enabled, disabled_reason=None if enabled else reason, updated_at=tx.now
+    )
+    tx.webhooks.save(changed)
+    if enabled:
+        resume(tx, changed)
+    else:
+        tx.deliveries.hold(account_id, changed.key)
+    return changed
+
+
+def resume(tx: Tx, webhook: Webhook, limit: int = CHUNK) -> int:
+    """Make up to ``limit`` held deliveries of an enabled webhook due, oldest first; return how
+    many. Doing this again when there are none is cheap and harmless."""
+    if not webhook.enabled:
+        return 0
+    states = (DeliveryState.HELD,)
+    return tx.deliveries.replay(webhook.account_id, webhook.key, states=states, limit=limit)
+
+
+async def resume_all(store: Store, account_id: str, webhook_id: str) -> int:
+    """Make everything due that was held for an enabled webhook, in short writes."""
+
+    def chunk(tx: Tx) -> int:
+        webhook = tx.webhooks.get(account_id, webhook_id)
+        return resume(tx, webhook) if webhook else 0
+
+    total = 0
+    while count := await store.write(chunk):
+        total += count
+    return total
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which deliveries of a webhook are to be made again: those of events in [since, until)."""
+
+    states: tuple[DeliveryState, ...] = (DeliveryState.DEAD,)
+    since: Milliseconds = 0
+    until: Milliseconds | None = None
+
+
+def replay(
+    tx: Tx, account_id: str, webhook_id: str, wanted: Wanted, *, before: str | None = None
+) -> tuple[int, str | None]:
+    """Make up to ``CHUNK`` of the wanted deliveries due again, the newest first.
+
+    Returns how many, and ``before`` for the next call, or None when nothing is left. The cursor
+    is what keeps a loop over calls from replaying what it has just had delivered. Raises
+    ``NotFound``, or ``Conflict`` while the webhook is disabled.
+    """
+    webhook = _enabled(tx, account_id, webhook_id)
+    if before is None and wanted.until is not None:
+        before = _first_id_at(wanted.until)
+    page = tx.deliveries.page(
+        account_id, webhook.key, before=before, states=wanted.states, limit=CHUNK
+    )
+    first = _first_id_at(wanted.since)
+    chosen = [delivery for delivery in page if delivery.event_id >= first]
+    count = sum(_again(tx, delivery) for delivery in chosen)
+    more = len(chosen) == CHUNK
+    return count, chosen[-1].event_id if more else None
+
+
+async def replay_all(store: Store, account_id: str, webhook_id: str, wanted: Wanted) -> int:
+    """Make all wanted deliveries due again, in short writes; return how many."""
+    before: str | None = None
+
+    def chunk(tx: Tx) -> tuple[int, str | None]:
+        return replay(tx, account_id, webhook_id, wanted, before=before)
+
+    total, before = await store.write(chunk)
+    while before is not None:
+        count, before = await store.write(chunk)
+        total += count
+    return total
+
+
+def replay_one(tx: Tx, account_id: str, webhook_id: str, event_id: str) -> Delivery:
+    """Make one delivery due now, from the start of its schedule, whatever became of it.
+
+    Raises ``NotFound``, or ``Conflict`` while it is being made or the webhook is disabled.
+    """
+    webhook = _enabled(tx, account_id, webhook_id)
+    delivery = tx.deliveries.get(account_id, webhook.key, event_id)
+    if delivery is None:
+        raise NotFound("this webhook has no delivery of that event")
+    if delivery.holder is not None:
+        raise Conflict("this delivery is under way")
+    _again(tx, delivery)
+    return tx.deliveries.get(account_id, webhook.key, event_id) or delivery
+
+
+def _enabled(tx: Tx, account_id: str, webhook_id: str) -> Webhook:
+    webhook = known_webhook(tx, account_id, webhook_id)
+    if not webhook.enabled:
+        raise Conflict("the webhook is disabled; enable it first")
+    return webhook
+
+
+def _again(tx: Tx, delivery: Delivery) -> int:
+    return tx.deliveries.replay(
+        delivery.account_id, delivery.lane, event_id=delivery.event_id, states=(delivery.state,)
+    )
+
+
+def _first_id_at(at: Milliseconds) -> str:
+    """The smallest id that can be made at this time: ids sort by time."""
+    return make_id(max(0, at), bytes(ENTROPY_BYTES))
+
+
+def test(tx: Tx, account_id: str, webhook_id: str) -> Event:
+    """Announce a sample event of the webhook's type to it alone.
+
+    Raises ``NotFound``, or ``Conflict`` while the webhook is disabled.
+    """
+    webhook = _enabled(tx, account_id, webhook_id)
+    event = Event(
+        account_id=account_id,
+        id=tx.new_id(),
+        type=webhook.event,
+        device_id=webhook.device_id or "test",
+        message_id=None,
+        payload=_encode(sample_payload(EventType(webhook.event), tx.now)).decode(),
+        created_at=tx.now,
+    )
+    tx.events.add(event)
+    owe(tx, event, webhook)
+    return event
+
+
+def rotate_secret(tx: Tx, account_id: str, *, secret: str, overlap_ms: Milliseconds) -> Account:
+    """Sign with ``secret`` from now on, and with the one before it too for ``overlap_ms``."""
+    tx.accounts.rotate_secret(account_id, secret, tx.now + overlap_ms)
+    account = tx.accounts.get(account_id)
+    if account is None:
+        raise NotFound("account not found")
+    return account
