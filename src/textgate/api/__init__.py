@@ -1,0 +1,1 @@
+"""HTTP in: what callers ask, translated; the rules are in ``gateway``."""

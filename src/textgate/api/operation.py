@@ -1,0 +1,200 @@
+"""Routes as data: routing, checks, errors and the OpenAPI document are made from these.
+
+A package of routes defines one :class:`Group`, which is handed to ``api.server.build_api``::
+
+    class Numbers(msgspec.Struct, rename="camel"):
+        phone_numbers: list[str]
+        not_before: Instant | None = None
+
+    async def count(call: Call[Page, Numbers]) -> Answer:
+        found = await call.services.store.read(lambda tx: …, call.account.id …)
+        return Answer(200, Counted(len(call.body.phone_numbers)))
+
+    GROUP = Group("Example", ("/example",), NATIVE, (
+        Operation("POST", "/count", "Count numbers", "numbers", Scope.MESSAGES_READ, count,
+                  query=Page, body=Numbers, answer=Counted),
+    ))
+
+What a handler raises of ``domain.errors`` becomes the status and the body of its group's edge.
+"""
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Generic, Protocol, TypeVar
+
+from textgate.config import Settings
+from textgate.domain.account import Account, Scope
+from textgate.domain.errors import Unauthenticated
+from textgate.domain.times import Clock
+from textgate.outbound.guard import Guard
+from textgate.store.base import Store
+
+Q = TypeVar("Q")
+B = TypeVar("B")
+Headers = tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """What the handlers may use."""
+
+    store: Store
+    settings: Settings
+    guard: Guard
+    clock: Clock
+    exposition: Callable[[], bytes]
+    """The metrics in the Prometheus text format."""
+    jwt_secret: str
+    """Signs tokens (``config.kept_jwt_secret``)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who asks, and with what."""
+
+    account: Account
+    scopes: frozenset[str]
+    """A password implies ``all:any``."""
+    token_id: str | None = None
+    """The ``jti`` of the token presented; None for a password."""
+
+    def may(self, scope: Scope) -> bool:
+        """Whether ``scope`` is granted; nothing implies the refresh scope (A §1.5.4)."""
+        return scope in self.scopes or (
+            Scope.ALL in self.scopes and scope is not Scope.TOKENS_REFRESH
+        )
+
+
+@dataclass(slots=True)
+class Call(Generic[Q, B]):
+    """One request, authenticated and read."""
+
+    services: Services
+    caller: Caller | None
+    """None on public routes."""
+    path: Mapping[str, str]
+    """The named parts of the path, percent-decoded once."""
+    query: Q
+    """The checked ``Operation.query``, or None."""
+    body: B
+    """The checked ``Operation.body``, or None."""
+    headers: Mapping[str, str]
+    """Names in lower case; of a repeated header the last one."""
+    request_id: str
+
+    @property
+    def account(self) -> Account:
+        if self.caller is None:
+            raise Unauthenticated("Unauthorized")
+        return self.caller.account
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What is sent back: ``value`` as JSON; None is no body at all."""
+
+    status: int = 200
+    value: Any = None
+    headers: Headers = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """An answer that is not JSON."""
+
+    body: bytes
+    content_type: str
+    status: int = 200
+    headers: Headers = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Stream:
+    """An answer without end, such as server-sent events.
+
+    ``chunks`` is closed (``aclose``) when the caller goes away; each chunk is sent at once.
+    """
+
+    chunks: AsyncIterator[bytes]
+    content_type: str = "text/event-stream"
+    headers: Headers = (("Cache-Control", "no-store"),)
+
+
+Handler = Callable[[Call[Any, Any]], Awaitable[Answer | Content | Stream]]
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """One method on one path."""
+
+    method: str
+    path: str
+    """Relative to the group's prefixes; named parts in braces: ``/messages/{id}``."""
+    summary: str
+    tag: str
+    scope: Scope | None
+    """What a token must grant; None: any caller who is known."""
+    handler: Handler
+    query: type[Any] | None = None
+    """A msgspec.Struct, every field with a default (an empty value counts as absent)."""
+    body: Any = None
+    """A msgspec.Struct, or ``bytes`` for the body as it came (then of any content type)."""
+    body_optional: bool = False
+    """An empty body is allowed; ``Call.body`` is None then."""
+    answer: Any = None
+    """The type of ``Answer.value``, for the document; None: no body."""
+    answer_type: str = "application/json"
+    status: int = 200
+    errors: Mapping[int, str] = field(default_factory=dict)
+    """Statuses beyond 401, 403, 413 and 500, each with its reason."""
+    aliases: tuple[str, ...] = ()
+    """Further paths of the same operation."""
+    public: bool = False
+    """Needs no credentials."""
+    description: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """Something went wrong, before it is spelt in the words of an edge."""
+
+    status: int
+    code: str
+    """``invalid``, ``unauthenticated``, ``forbidden``, ``not_found``, ``conflict``, …"""
+    message: str
+    field: str | None = None
+    headers: Headers = ()
+
+
+class Edge(Protocol):
+    """How one group of routes speaks where it does not follow the common way."""
+
+    @property
+    def wrong_type(self) -> Problem:
+        """The answer to a body that is not declared to be JSON."""
+        ...
+
+    @property
+    def headers(self) -> Headers:
+        """Sent with every answer."""
+        ...
+
+    @property
+    def problem_type(self) -> Any:
+        """The type of the body of an error, for the document."""
+        ...
+
+    def spell(self, problem: Problem) -> Any:
+        """Return the body of an error, to be sent as JSON."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Routes that share their prefixes and their edge (see ``api.problem`` for the edges)."""
+
+    name: str
+    prefixes: tuple[str, ...]
+    """The first one is the documented one."""
+    edge: Edge
+    operations: tuple[Operation, ...]

@@ -1,0 +1,123 @@
+"""From what went wrong to a status and a body: the one place that knows.
+
+Two edges: the dialect answers as its original does, our own API in one envelope.
+"""
+
+import re
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from textgate.api.operation import Headers, Problem
+from textgate.domain.errors import (
+    Conflict,
+    Forbidden,
+    Invalid,
+    NotFound,
+    TextgateError,
+    Unauthenticated,
+    Unavailable,
+)
+
+RETRY_AFTER_S = 5
+"""What a caller is asked to wait when the server cannot take its request now."""
+
+_STATUS: dict[type[TextgateError], tuple[int, str, Headers]] = {
+    Invalid: (400, "invalid", ()),
+    Unauthenticated: (401, "unauthenticated", ()),
+    Forbidden: (403, "forbidden", ()),
+    NotFound: (404, "not_found", ()),
+    Conflict: (409, "conflict", ()),
+    Unavailable: (503, "unavailable", (("Retry-After", str(RETRY_AFTER_S)),)),
+}
+
+UNHANDLED = Problem(500, "internal", "failed to handle request")
+TOO_LARGE = Problem(413, "too_large", "the body is larger than this server takes")
+NO_SUCH_PATH = Problem(404, "not_found", "there is nothing at this path")
+
+
+def wrong_method(allowed: str) -> Problem:
+    """``allowed`` is the list for the Allow header."""
+    message = f"this path takes {allowed} only"
+    return Problem(405, "method_not_allowed", message, headers=(("Allow", allowed),))
+
+
+def problem_of(error: TextgateError) -> Problem:
+    """Return how an error of the gateway is told."""
+    for kind in type(error).__mro__:
+        if kind in _STATUS:
+            status, code, headers = _STATUS[kind]
+            return Problem(status, code, error.message, error.field, headers)
+    return UNHANDLED
+
+
+_AT = re.compile(r"(.*?) - at `(?:key in )?\$\.?(.*)`", re.DOTALL)
+_MISSING = re.compile(r"Object missing required field `(.*)`", re.DOTALL)
+
+
+def unreadable(error: ValueError) -> Invalid:
+    """Say which member of a request has the wrong shape, from msgspec's error."""
+    if not isinstance(error, msgspec.ValidationError):
+        return Invalid(f"failed to parse body: {error}")
+    told = str(error)
+    message, place = found.groups() if (found := _AT.fullmatch(told)) else (told, "")
+    if missing := _MISSING.fullmatch(message):
+        name = missing[1]
+        return Invalid(f"{name} is required", field=f"{place}.{name}" if place else name)
+    return Invalid(message[:1].lower() + message[1:], field=place or None)
+
+
+class ErrorMessage(msgspec.Struct):
+    """The body of every error of the dialect (A §1.8)."""
+
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class _DialectEdge:
+    """SMS Gateway for Android: ``{"message": …}``, the field at fault first."""
+
+    wrong_type: Problem = Problem(
+        400, "unsupported_media_type", "failed to parse body: Unprocessable Entity"
+    )
+    headers: Headers = (("Link", '</.well-known/api-catalog>; rel="api-catalog"'),)
+    problem_type: Any = ErrorMessage
+
+    def spell(self, problem: Problem) -> ErrorMessage:
+        name = problem.field
+        if problem.status != 400 or not name or problem.message.startswith(name):
+            return ErrorMessage(problem.message)
+        return ErrorMessage(f"{name}: {problem.message}")
+
+
+class ErrorBody(msgspec.Struct):
+    """What went wrong, for programs (code, field) and for people (message)."""
+
+    code: str
+    message: str
+    field: str | None
+
+
+class ErrorEnvelope(msgspec.Struct):
+    """The body of every error of Textgate's own API."""
+
+    error: ErrorBody
+
+
+@dataclass(frozen=True, slots=True)
+class _NativeEdge:
+    """Textgate's own API: ``{"error": {"code", "message", "field"}}``."""
+
+    wrong_type: Problem = Problem(
+        415, "unsupported_media_type", "the body must be declared as application/json"
+    )
+    headers: Headers = (("Link", '</openapi.json>; rel="service-desc"'),)
+    problem_type: Any = ErrorEnvelope
+
+    def spell(self, problem: Problem) -> ErrorEnvelope:
+        return ErrorEnvelope(ErrorBody(problem.code, problem.message, problem.field))
+
+
+DIALECT = _DialectEdge()
+NATIVE = _NativeEdge()
