@@ -103,6 +103,10 @@ class CallJob(msgspec.Struct, frozen=True, gc=False):
     delivery: Delivery
 
     @property
+    def key(self) -> tuple[str, str, str]:
+        return (self.event.account_id, self.event.id, self.delivery.lane)
+
+    @property
     def lane(self) -> str:
         return self.delivery.lane
 

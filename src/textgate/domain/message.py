@@ -116,6 +116,10 @@ class SendJob(msgspec.Struct, frozen=True, gc=False):
     recipient: Recipient
 
     @property
+    def key(self) -> tuple[str, str, int]:
+        return (self.recipient.account_id, self.recipient.message_id, self.recipient.n)
+
+    @property
     def lane(self) -> str:
         return self.recipient.lane
 

@@ -195,7 +195,7 @@ def _error(reason: Reason, report: Report | None) -> str:
 
 def _attempt(recipient: Recipient, report: Report) -> SendAttempt:
     outcome = report.outcome
-    accepted = isinstance(outcome, Accepted)
+    reason, code = (None, None) if isinstance(outcome, Accepted) else (outcome.reason, outcome.code)
     return SendAttempt(
         account_id=recipient.account_id,
         message_id=recipient.message_id,
@@ -205,7 +205,7 @@ def _attempt(recipient: Recipient, report: Report) -> SendAttempt:
         started_at=report.started_at,
         elapsed_ms=report.elapsed_ms,
         outcome=type(outcome).__name__.lower(),
-        reason=None if accepted else outcome.reason,
-        code=None if accepted else outcome.code,
+        reason=reason,
+        code=code,
         detail=outcome.detail[:MAX_DETAIL] or None,
     )

@@ -157,8 +157,9 @@ class Logs(Noun):
         )
         return [LOG_ENTRY.read(row) for row in reversed(rows)]
 
-    def remove_before(self, account_id: str, before: Milliseconds) -> int:
+    def remove_before(self, account_id: str, before: Milliseconds, limit: int) -> int:
         return self._tx.run(
-            "DELETE FROM log_entry WHERE account_id = :account AND created_at < :before",
-            {"account": account_id, "before": before},
+            "DELETE FROM log_entry WHERE (account_id, id) IN (SELECT account_id, id FROM log_entry"
+            " WHERE account_id = :account AND created_at < :before LIMIT :limit)",
+            {"account": account_id, "before": before, "limit": limit},
         )

@@ -92,6 +92,10 @@ class Tx(Protocol):
         """Tell this process's engine, after the commit, that unleased work is due at ``at``."""
         ...
 
+    def shrink(self) -> None:
+        """Give a little of the space of removed rows back, without blocking anybody for long."""
+        ...
+
     def memo(self, noun: str, key: str, load: Callable[[], T]) -> T:
         """Return ``load()``, remembered until ``changed(noun)`` or a foreign write."""
         ...

@@ -220,6 +220,11 @@ class Deliveries(Noun):
                 {"account": account_id, "lane": lane},
             )
 
+    def owed(self) -> int:
+        """Return how many deliveries are still to be made."""
+        row = self._tx.one("SELECT count(*) FROM delivery WHERE due_at IS NOT NULL")
+        return row[0] if row else 0
+
     def lanes(self) -> Due:
         return [(lane, at) for lane, at in self._tx.all(_LANES)]
 

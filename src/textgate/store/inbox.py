@@ -50,8 +50,9 @@ class Inbox(Noun):
         )
         return [INBOUND.read(row) for row in rows], count[0] if count else 0
 
-    def remove_before(self, account_id: str, before: Milliseconds) -> int:
+    def remove_before(self, account_id: str, before: Milliseconds, limit: int) -> int:
         return self._tx.run(
-            "DELETE FROM inbound WHERE account_id = :account AND created_at < :before",
-            {"account": account_id, "before": before},
+            "DELETE FROM inbound WHERE (account_id, id) IN (SELECT account_id, id FROM inbound"
+            " WHERE account_id = :account AND created_at < :before LIMIT :limit)",
+            {"account": account_id, "before": before, "limit": limit},
         )

@@ -5,7 +5,7 @@ from typing import Any
 from textgate.domain.lifecycle import OPEN, State
 from textgate.domain.message import Message, Receipt, Recipient, SendAttempt, SendJob
 from textgate.domain.times import Milliseconds
-from textgate.store.base import LEASE_MS, Row
+from textgate.store.base import LEASE_MS
 from textgate.store.lanes import END_LEASES, LANES, RELEASE, TAKE, Due
 from textgate.store.noun import Noun
 from textgate.store.table import Table
@@ -149,13 +149,13 @@ class Messages(Noun):
                 )
         return len(keys)
 
-    def backlog(self) -> Row:
-        """Return (unfinished recipients, creation time of the oldest or None)."""
-        found = self._tx.one(
-            "SELECT count(*), min(m.created_at) FROM recipient r JOIN message m"
-            " ON m.account_id = r.account_id AND m.id = r.message_id WHERE r.due_at IS NOT NULL"
+    def oldest_open(self) -> Milliseconds | None:
+        """Return when the oldest message was made to which something is owed."""
+        row = self._tx.one(
+            "SELECT min(oldest) FROM (SELECT (SELECT min(created_at) FROM message"
+            f" WHERE account_id = account.id AND state IN ({_OPEN})) AS oldest FROM account) AS o"
         )
-        return found or (0, None)
+        return row[0] if row else None
 
 
 class Recipients(Noun):
@@ -222,6 +222,11 @@ class Recipients(Noun):
                 },
             )
         )
+
+    def owed(self) -> int:
+        """Return how many recipients are still to be reached."""
+        row = self._tx.one("SELECT count(*) FROM recipient WHERE due_at IS NOT NULL")
+        return row[0] if row else 0
 
     def lanes(self) -> Due:
         return [(lane, at) for lane, at in self._tx.all(_LANES)]

@@ -39,6 +39,7 @@ QUEUE_LIMIT = 20_000
 READERS = 3
 BUSY_RETRY_S = 0.005
 MEMO_LIMIT = 10_000
+SHRINK_PAGES = 256
 
 SQLITE_PRAGMAS = (
     "PRAGMA journal_mode = WAL",
@@ -109,6 +110,9 @@ class SqliteTx:
 
     def due(self, at: Milliseconds) -> None:
         self.soonest = at if self.soonest is None else min(self.soonest, at)
+
+    def shrink(self) -> None:
+        self.run(f"PRAGMA incremental_vacuum({SHRINK_PAGES})")
 
     def memo(self, noun: str, key: str, load: Callable[[], T]) -> T:
         place = (noun, key)

@@ -1,0 +1,56 @@
+"""What follows from calling a webhook: one pure function (A §4.6, §4.7)."""
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+from textgate.domain.retry import RetryPolicy
+
+GONE = 410
+LISTENED_TO = (429, 503)
+"""Statuses whose ``Retry-After`` lengthens the wait."""
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """2xx: done."""
+
+
+@dataclass(frozen=True, slots=True)
+class Again:
+    """Call again after ``wait``."""
+
+    wait: timedelta
+
+
+@dataclass(frozen=True, slots=True)
+class Dead:
+    """That was the last try; kept for a replay."""
+
+
+@dataclass(frozen=True, slots=True)
+class Disable:
+    """410: the receiver wants no more calls; the webhook collects until it is enabled again."""
+
+
+Verdict = Told | Again | Dead | Disable
+
+
+def judge(
+    status: int | None,
+    retry_after_s: int | None,
+    policy: RetryPolicy,
+    *,
+    attempt: int,
+    dice: float,
+) -> Verdict:
+    """Return what follows; ``status`` None means that no answer came. ``attempt`` from 1."""
+    if status is not None and 200 <= status < 300:
+        return Told()
+    if status == GONE:
+        return Disable()
+    wait = policy.wait(attempt, dice)
+    if wait is None:
+        return Dead()
+    if status in LISTENED_TO and retry_after_s:
+        wait = max(wait, min(timedelta(seconds=retry_after_s), timedelta(days=1)))
+    return Again(wait)

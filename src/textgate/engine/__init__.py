@@ -1,0 +1,1 @@
+"""Takes work and does it: sends messages, calls webhooks, keeps house."""

@@ -1,0 +1,260 @@
+"""One message to one number through one channel."""
+
+import asyncio
+import random
+import time
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+import msgspec
+import structlog
+
+from textgate import telemetry
+from textgate.domain.account import Channel
+from textgate.domain.decision import Decision, Finish
+from textgate.domain.lifecycle import Signal
+from textgate.domain.message import Receipt, SendJob
+from textgate.domain.outcome import Accepted, Deferred, Outcome, Reason, Unknown
+from textgate.domain.phone import mask
+from textgate.domain.retry import RetryPolicy
+from textgate.domain.times import Clock, Milliseconds
+from textgate.engine.lane import Lane
+from textgate.gateway.receive import receive
+from textgate.gateway.settle import Leave, Report, begin, expire, give_up, postpone, settle
+from textgate.outbound.guard import Guard
+from textgate.outbound.http import HttpClient
+from textgate.providers.base import OpenChannel, Provider, Sms, Tools
+from textgate.providers.discovery import find
+from textgate.store.base import Store, Tx
+
+OVERTIME_S = 5.0
+"""Given to a provider beyond its own limit, then its attempt is Unknown."""
+
+ILLNESS = frozenset(
+    {
+        Reason.UNREACHABLE,
+        Reason.TIMEOUT,
+        Reason.PROVIDER_ERROR,
+        Reason.AUTHENTICATION_FAILED,
+        Reason.ADDRESS_REFUSED,
+        Reason.RATE_LIMITED,
+    }
+)
+"""Reasons that speak of the channel and not of the message: in a row, they make it rest."""
+
+log = structlog.get_logger("textgate.send")
+
+
+@dataclass(slots=True, eq=False)
+class Opened:
+    """A channel ready to send, and what was read of it when it was opened."""
+
+    channel: Channel
+    provider: Provider[Any]
+    settings: Any
+    instance: OpenChannel
+    generation: int
+
+    @property
+    def max_attempt_s(self) -> float:
+        return self.provider.max_attempt_s(self.settings) + OVERTIME_S
+
+
+class Deliver:
+    """The runner of ``SendJob``."""
+
+    work = "send"
+
+    def __init__(
+        self,
+        store: Store,
+        clock: Clock,
+        http: HttpClient,
+        guard: Guard,
+        *,
+        policy: RetryPolicy,
+        capacity: int,
+    ) -> None:
+        self.capacity = capacity
+        self._store = store
+        self._clock = clock
+        self._http = http
+        self._guard = guard
+        self._policy = policy
+        self._open: dict[str, Opened] = {}
+        self._opening: dict[str, asyncio.Lock] = {}
+
+    def lanes(self, tx: Tx) -> list[tuple[str, Milliseconds]]:
+        return tx.recipients.lanes()
+
+    def take(self, tx: Tx, lane: str, limit: int) -> list[SendJob]:
+        return tx.recipients.take(lane, limit)
+
+    def release(self, tx: Tx, job: SendJob) -> None:
+        tx.recipients.release(job)
+
+    async def rest(self, job: SendJob, lane: Lane[SendJob]) -> None:
+        until = lane.breaker.resting_until
+        await self._store.write(lambda tx: postpone(tx, job, until))
+
+    async def run(self, job: SendJob, lane: Lane[SendJob]) -> None:
+        if self._clock.now() >= job.recipient.deadline:
+            await self._store.write(lambda tx: expire(tx, job))
+            telemetry.RECIPIENTS.labels("Failed", Reason.EXPIRED, job.lane).inc()
+            return
+        opened = await self._opened(job)
+        if opened is None:
+            await self._store.write(lambda tx: give_up(tx, job, Reason.NO_CHANNEL))
+            telemetry.RECIPIENTS.labels("Failed", Reason.NO_CHANNEL, job.lane).inc()
+            return
+        lane.capacity = opened.channel.max_in_flight
+        lane.pace.rate = opened.channel.rate
+        started_at = self._clock.now()
+        if job.lease_until - started_at < opened.max_attempt_s * 1000:
+            # Too long in memory: another lease is needed, or somebody else could begin meanwhile.
+            await self._store.write(lambda tx: tx.recipients.release(job))
+            return
+        resend = opened.provider.resend(opened.settings)
+        leave = Leave.GO
+        if not resend:
+            leave = await self._store.write(lambda tx: begin(tx, job, started_at))
+        if leave is Leave.LOST:
+            telemetry.LATE_RESULTS.labels(self.work).inc()
+            return
+        clock = time.perf_counter()
+        outcome = (
+            await self._attempt(opened, job)
+            if leave is Leave.GO
+            else Unknown(Reason.UNKNOWN, "the process ended while it was being sent")
+        )
+        report = Report(
+            outcome=outcome,
+            started_at=started_at,
+            elapsed_ms=round((time.perf_counter() - clock) * 1000, 3),
+            dice=random.random(),
+            policy=self._policy_of(opened.channel),
+            resend=resend,
+            receipts=opened.provider.receipts,
+        )
+        decision = await self._store.write(lambda tx: settle(tx, job, report))
+        self._note(job, lane, report, decision)
+
+    async def _attempt(self, opened: Opened, job: SendJob) -> Outcome:
+        """Every way to end becomes an outcome."""
+        try:
+            async with asyncio.timeout(opened.max_attempt_s):
+                return await opened.instance.send(_sms(job))
+        except TimeoutError:
+            return Unknown(Reason.TIMEOUT, "the provider took longer than its limit")
+        except Exception as problem:
+            log.exception("provider failed", channel=job.lane)
+            return Unknown(Reason.PROVIDER_ERROR, type(problem).__name__)
+
+    def _policy_of(self, channel: Channel) -> RetryPolicy:
+        if channel.retry_waits is None:
+            return self._policy
+        return RetryPolicy(tuple(timedelta(seconds=s) for s in channel.retry_waits))
+
+    def _note(
+        self, job: SendJob, lane: Lane[SendJob], report: Report, decision: Decision | None
+    ) -> None:
+        outcome = report.outcome
+        name = type(outcome).__name__.lower()
+        reason = "" if isinstance(outcome, Accepted) else outcome.reason
+        now = self._clock.now()
+        telemetry.SEND_ATTEMPTS.labels(job.lane, name).inc()
+        telemetry.SEND_SECONDS.labels(job.lane).observe(report.elapsed_ms / 1000)
+        if reason in ILLNESS:
+            if lane.breaker.failed(now):
+                log.warning("channel rests", channel=job.lane, until=lane.breaker.resting_until)
+            self._wait_as_asked(lane, outcome, now)
+        elif lane.breaker.succeeded():
+            log.info("channel is well again", channel=job.lane)
+        if decision is None:
+            telemetry.LATE_RESULTS.labels(self.work).inc()
+        elif isinstance(decision, Finish):
+            failed = decision.signal in (Signal.FAILED, Signal.EXPIRED)
+            state = "Failed" if failed else decision.signal.capitalize()
+            telemetry.RECIPIENTS.labels(state, reason if failed else "", job.lane).inc()
+            if decision.signal is Signal.SENT:
+                telemetry.TIME_TO_SENT.observe((now - job.message.created_at) / 1000)
+        log.info(
+            "send",
+            account=job.message.account_id,
+            message=job.message.id,
+            to=mask(job.recipient.number),
+            channel=job.lane,
+            attempt=job.recipient.attempt,
+            outcome=name,
+            reason=reason,
+            next=type(decision).__name__.lower() if decision else "lost",
+            ms=report.elapsed_ms,
+        )
+
+    def _wait_as_asked(self, lane: Lane[SendJob], outcome: Outcome, now: Milliseconds) -> None:
+        """A far side that names a time is left alone until then."""
+        if isinstance(outcome, Deferred) and outcome.reason is Reason.RATE_LIMITED:
+            asked = outcome.after or timedelta()
+            until = now + min(asked, timedelta(minutes=5)) // timedelta(milliseconds=1)
+            lane.breaker.resting_until = max(lane.breaker.resting_until, until)
+
+    async def _opened(self, job: SendJob) -> Opened | None:
+        """Return the channel, opened anew when it may have changed; None if it must not send."""
+        opened = self._open.get(job.lane)
+        generation = self._store.generation("channel")
+        if opened is None or opened.generation != generation:
+            lock = self._opening.setdefault(job.lane, asyncio.Lock())
+            async with lock:
+                opened = await self._reopen(job, generation)
+        return opened if opened is not None and opened.channel.enabled else None
+
+    async def _reopen(self, job: SendJob, generation: int) -> Opened | None:
+        opened = self._open.get(job.lane)
+        if opened is not None and opened.generation == generation:
+            return opened
+        account_id = job.message.account_id
+        channel = await self._store.read(lambda tx: tx.channels.get(account_id, job.lane))
+        if opened is not None and channel == opened.channel:
+            opened.generation = generation
+            return opened
+        if opened is not None:
+            del self._open[job.lane]
+            await opened.instance.close()
+        if channel is None:
+            return None
+        provider = find(channel.provider)
+        settings = provider.parse(channel.settings)
+        tools = Tools(self._http, self._guard, self._clock, channel.id, self._receive)
+        opened = Opened(channel, provider, settings, provider.open(settings, tools), generation)
+        self._open[job.lane] = opened
+        return opened
+
+    async def _receive(self, receipt: Receipt) -> None:
+        known = await self._store.write(lambda tx: receive(tx, receipt))
+        if known:
+            telemetry.RECIPIENTS.labels(receipt.state, "receipt", receipt.channel_id).inc()
+
+    async def close(self) -> None:
+        for opened in self._open.values():
+            await opened.instance.close()
+
+
+def _sms(job: SendJob) -> Sms:
+    m, r = job.message, job.recipient
+    return Sms(
+        account_id=m.account_id,
+        message_id=m.id,
+        id=m.id if m.recipient_count == 1 else f"{m.id}-{r.n}",
+        to=r.number,
+        text=m.text,
+        data=m.data,
+        port=m.port,
+        encrypted=m.encrypted,
+        sim_number=m.sim_number,
+        priority=m.priority,
+        delivery_report=m.delivery_report,
+        attempt=r.attempt,
+        deadline=r.deadline,
+        context=msgspec.json.decode(m.context) if m.context else {},
+    )

@@ -1,0 +1,232 @@
+"""Gives work to its runner, lane by lane: what was born here comes from memory, the rest is
+claimed from the store when its time comes or somebody's lease ends."""
+
+import asyncio
+import contextlib
+from typing import Generic, Protocol, TypeVar
+
+import structlog
+
+from textgate import telemetry
+from textgate.domain.times import Clock, Milliseconds
+from textgate.engine.alarm import Alarm
+from textgate.engine.lane import Lane
+from textgate.store.base import Job, Store, Tx
+
+J = TypeVar("J", bound=Job)
+
+WAITING_PER_LANE = 2_000
+WAITING_IN_ALL = 20_000
+CLAIM = 200
+"""At most so much of one lane in one claim: bounds the time of its write."""
+LOOK_EVERY_MS = 1_000
+"""The net beneath the alarms: other processes may have left work."""
+BREATH_MS = 5
+"""At least so long between two claims."""
+
+log = structlog.get_logger("textgate.engine")
+
+
+class Runner(Protocol[J]):
+    """What the dispatcher must know of one kind of work."""
+
+    work: str
+    capacity: int
+
+    def lanes(self, tx: Tx) -> list[tuple[str, Milliseconds]]: ...
+
+    def take(self, tx: Tx, lane: str, limit: int) -> list[J]: ...
+
+    def release(self, tx: Tx, job: J) -> None: ...
+
+    async def run(self, job: J, lane: Lane[J]) -> None:
+        """Do the work and store what became of it. Raising leaves it to the lease's end."""
+        ...
+
+    async def rest(self, job: J, lane: Lane[J]) -> None:
+        """Put work elsewhere or off: its lane rests."""
+        ...
+
+
+class Dispatcher(Generic[J]):
+    """All lanes of one kind of work."""
+
+    def __init__(self, store: Store, clock: Clock, runner: Runner[J], *, in_flight: int) -> None:
+        """``in_flight``: at most so many at once over all lanes."""
+        self._store = store
+        self._clock = clock
+        self._runner = runner
+        self._most = in_flight
+        self._lanes: dict[str, Lane[J]] = {}
+        self._waiting = 0
+        self._in_flight = 0
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._turn: dict[Lane[J], None] = {}  # lanes that could go but for the limit over all
+        self._alarm = Alarm(clock)
+        self._stopping = False
+        self._in_memory = telemetry.IN_MEMORY.labels(runner.work)
+        self._resting = telemetry.RESTING.labels(runner.work)
+
+    def room(self, lane: str) -> bool:
+        """Whether work of ``lane`` born now would be begun here soon."""
+        if self._stopping or self._waiting >= WAITING_IN_ALL:
+            return False
+        known = self._lanes.get(lane)
+        return known is None or len(known.waiting) < WAITING_PER_LANE
+
+    def accept(self, job: J) -> None:
+        """Take leased work."""
+        lane = self._lane(job.lane)
+        lane.push(job)
+        self._waiting += 1
+        self._pump(lane)
+
+    def withdraw(self, job: J) -> bool:
+        lane = self._lanes.get(job.lane)
+        if lane is None or not lane.drop(job):
+            return False
+        self._waiting -= 1
+        return True
+
+    def poke(self, at: Milliseconds) -> None:
+        self._alarm.set(at)
+
+    async def claim_for_ever(self) -> None:
+        """Claim due work until stopped."""
+        while not self._stopping:
+            try:
+                soonest = await self._claim()
+            except Exception:
+                log.exception("claim failed", work=self._runner.work)
+                soonest = self._clock.now() + LOOK_EVERY_MS
+            self._in_memory.set(self._waiting + self._in_flight)
+            now = self._clock.now()
+            self._resting.set(sum(lane.breaker.rests(now) for lane in self._lanes.values()))
+            self._forget_idle()
+            await self._clock.sleep(BREATH_MS)
+            await self._alarm.wait(min(soonest, now + LOOK_EVERY_MS))
+
+    async def _claim(self) -> Milliseconds:
+        """Take what is due and fits; return when to look again."""
+        jobs, soonest = await self._store.write(self._take)
+        for job in jobs:
+            self.accept(job)
+        return soonest
+
+    def _take(self, tx: Tx) -> tuple[list[J], Milliseconds]:
+        jobs: list[J] = []
+        soonest = tx.now + LOOK_EVERY_MS
+        for name, at in self._runner.lanes(tx):
+            lane = self._lanes.get(name)
+            if at > tx.now:
+                soonest = min(soonest, at)
+            elif lane is not None and lane.breaker.rests(tx.now):
+                soonest = min(soonest, lane.breaker.resting_until)
+            elif (limit := self._fits(lane, len(jobs))) > 0:
+                taken = self._runner.take(tx, name, limit)
+                jobs += taken
+                self._lane(name).more = len(taken) == limit
+            elif lane is not None:
+                lane.more = True
+        return jobs, soonest
+
+    def _fits(self, lane: Lane[J] | None, taken: int) -> int:
+        waiting = 0 if lane is None else len(lane.waiting)
+        return min(CLAIM, WAITING_PER_LANE - waiting, WAITING_IN_ALL - self._waiting - taken)
+
+    def _lane(self, name: str) -> Lane[J]:
+        lane = self._lanes.get(name)
+        if lane is None:
+            lane = self._lanes[name] = Lane(name, self._runner.capacity)
+        return lane
+
+    def _pump(self, lane: Lane[J]) -> None:
+        """Begin as much of a lane as its limits allow."""
+        while lane.free and not self._stopping:
+            if self._in_flight >= self._most:
+                self._turn[lane] = None
+                return
+            now = self._clock.now()
+            wait = lane.pace.wait(now)
+            if wait > 0:
+                self._pump_later(lane, wait)
+                return
+            job = lane.pop()
+            self._waiting -= 1
+            resting = lane.breaker.rests(now)
+            if not resting:
+                lane.pace.start(now)
+            self._begin(lane, job, resting)
+        if lane.more and len(lane.waiting) < CLAIM:
+            lane.more = False
+            self._alarm.set(self._clock.now())
+
+    def _pump_later(self, lane: Lane[J], wait_ms: float) -> None:
+        if lane.timer is None:
+            lane.timer = asyncio.ensure_future(self._pump_after(lane, wait_ms))
+
+    async def _pump_after(self, lane: Lane[J], wait_ms: float) -> None:
+        await self._clock.sleep(max(1, round(wait_ms)))
+        lane.timer = None
+        self._pump(lane)
+
+    def _begin(self, lane: Lane[J], job: J, resting: bool) -> None:
+        lane.in_flight += 1
+        self._in_flight += 1
+        task = asyncio.create_task(self._run(lane, job, resting))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _run(self, lane: Lane[J], job: J, resting: bool) -> None:
+        try:
+            if resting:
+                await self._runner.rest(job, lane)
+            else:
+                await self._runner.run(job, lane)
+        except Exception:  # a fault of ours: the lease's end brings the work back
+            log.exception("work failed", work=self._runner.work)
+        finally:
+            lane.in_flight -= 1
+            self._in_flight -= 1
+            self._pump(lane)
+            if self._turn:
+                self._turn_on()
+
+    def _turn_on(self) -> None:
+        """Let the lane that has waited longest for the limit over all go next."""
+        lane = next(iter(self._turn))
+        del self._turn[lane]
+        self._pump(lane)
+
+    def _forget_idle(self) -> None:
+        """Keep no lane that has nothing to remember."""
+        if len(self._lanes) > WAITING_PER_LANE:
+            self._lanes = {
+                name: lane
+                for name, lane in self._lanes.items()
+                if lane.waiting or lane.in_flight or lane.breaker.failures
+            }
+
+    async def stop(self, within_s: float) -> None:
+        """Begin nothing more, let what is under way finish within the bound, release the rest."""
+        self._stopping = True
+        self._alarm.set(0)
+        waiting = [job for lane in self._lanes.values() for _, _, job in lane.waiting]
+        for lane in self._lanes.values():
+            lane.waiting.clear()
+            if lane.timer is not None:
+                lane.timer.cancel()
+        self._waiting = 0
+        for start in range(0, len(waiting), CLAIM):
+            chunk = waiting[start : start + CLAIM]
+            await self._store.write(lambda tx, chunk=chunk: self._release(tx, chunk))  # type: ignore[misc]
+        if self._tasks:
+            await asyncio.wait(set(self._tasks), timeout=within_s)
+        for task in set(self._tasks):
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+
+    def _release(self, tx: Tx, jobs: list[J]) -> None:
+        for job in jobs:
+            self._runner.release(tx, job)

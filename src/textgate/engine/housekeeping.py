@@ -1,0 +1,85 @@
+"""Keeps the house: what is old goes, what is owed is counted. Always in small writes."""
+
+from collections.abc import Callable
+from datetime import timedelta
+
+import structlog
+
+from textgate import telemetry
+from textgate.domain.times import Clock, Milliseconds, milliseconds
+from textgate.store.base import Store, Tx
+
+EVERY_MS = 60_000
+GAUGES_EVERY_MS = 10_000
+CHUNK = 200
+"""Rows removed in one write, so that no message waits long behind it."""
+EARLY_RECEIPT_MS = milliseconds(timedelta(days=1))
+TOKEN_AFTERLIFE_MS = milliseconds(timedelta(hours=1))
+
+log = structlog.get_logger("textgate.housekeeping")
+
+
+class Housekeeping:
+    """Retention and gauges."""
+
+    def __init__(self, store: Store, clock: Clock, *, retention: timedelta) -> None:
+        self._store = store
+        self._clock = clock
+        self._retention = milliseconds(retention)
+
+    async def keep_for_ever(self) -> None:
+        swept = 0
+        while True:
+            try:
+                await self.measure()
+                if self._clock.now() - swept >= EVERY_MS:
+                    swept = self._clock.now()
+                    await self.sweep()
+            except Exception:
+                log.exception("housekeeping failed")
+            await self._clock.sleep(GAUGES_EVERY_MS)
+
+    async def sweep(self) -> int:
+        """Remove what is older than the retention and finished; return how many rows went."""
+        now = self._clock.now()
+        before = now - self._retention
+        removed = await self._store.write(
+            lambda tx: (
+                tx.tokens.remove_expired(now - TOKEN_AFTERLIFE_MS)
+                + tx.recipients.remove_early(now - EARLY_RECEIPT_MS)
+            )
+        )
+        for account in await self._store.read(lambda tx: tx.accounts.all()):
+            for remove in _removals(account.id, before):
+                removed += await self._all(remove)
+        if removed:
+            log.info("swept", removed=removed)
+        await self._store.write(lambda tx: tx.shrink())
+        return removed
+
+    async def _all(self, remove: Callable[[Tx], int]) -> int:
+        removed = 0
+        while True:
+            step = await self._store.write(remove)
+            removed += step
+            if step < CHUNK:
+                return removed
+
+    async def measure(self) -> None:
+        """Set the gauges of what is owed."""
+        messages, deliveries, oldest = await self._store.read(
+            lambda tx: (tx.recipients.owed(), tx.deliveries.owed(), tx.messages.oldest_open())
+        )
+        telemetry.QUEUE.labels("send").set(messages)
+        telemetry.QUEUE.labels("notify").set(deliveries)
+        age = 0 if oldest is None else max(0, self._clock.now() - oldest) / 1000
+        telemetry.OLDEST.set(age)
+
+
+def _removals(account_id: str, before: Milliseconds) -> list[Callable[[Tx], int]]:
+    return [
+        lambda tx: tx.messages.remove_finished(account_id, before, CHUNK),
+        lambda tx: tx.events.remove_settled(account_id, before, CHUNK),
+        lambda tx: tx.inbox.remove_before(account_id, before, CHUNK),
+        lambda tx: tx.logs.remove_before(account_id, before, CHUNK),
+    ]
