@@ -9,7 +9,7 @@ from textgate.domain.times import Milliseconds
 
 
 class EventType(StrEnum):
-    """The single events of SMS Gateway for Android (A §4.1)."""
+    """The events of SMS Gateway for Android (A §4.1)."""
 
     SMS_RECEIVED = "sms:received"
     SMS_DATA_RECEIVED = "sms:data-received"
@@ -21,6 +21,11 @@ class EventType(StrEnum):
     SMS_CANCELLED = "sms:cancelled"
     SYSTEM_PING = "system:ping"
     APP_STARTED = "app:started"
+    # Newer, of phones only (A §4.1): may be registered; nothing of ours fires them.
+    SMS_BATCH_RECEIVED = "sms:batch:received"
+    SMS_BATCH_DATA_RECEIVED = "sms:batch:data-received"
+    MMS_BATCH_RECEIVED = "mms:batch:received"
+    MMS_BATCH_DOWNLOADED = "mms:batch:downloaded"
 
 
 EVENT_OF_STATE = {
