@@ -14,7 +14,6 @@ from hypothesis import strategies as st
 from rich.pretty import pretty_repr
 
 from textgate.config import (
-    READERS,
     SECRETS,
     SettingError,
     Settings,
@@ -22,7 +21,7 @@ from textgate.config import (
     kept_jwt_secret,
     load,
 )
-from textgate.reading import duration, duration_text
+from textgate.reading import READERS, duration, duration_text
 
 TLS = Path(__file__).parent / "tls"
 DOCS = Path(__file__).parents[1] / "docs"
@@ -160,6 +159,7 @@ WRONG = [
     ("stop_timeout", "0", "must be from 1s to 10m"),
     ("channel_retry_waits", "5s,soon", "must be a time such as"),
     ("channel_rate", "-1", "must be a number of messages a second"),
+    ("webhook_jitter", "0.7", "must be from 0 (none) to 0.5"),
     ("body_limit", "4MiB", "must be a number of bytes from 1024 to 67108864"),
     ("default_region", "Germany", "two letters as in ISO 3166-1"),
     ("default_region", "XX", "two letters as in ISO 3166-1"),

@@ -20,9 +20,9 @@ from typing import Any, Literal
 
 import msgspec
 
-from textgate import reading
 from textgate.domain.errors import Invalid
 from textgate.domain.retry import MESSAGE_POLICY
+from textgate.reading import READERS, secret
 
 PREFIX = "TEXTGATE_"
 OTHER_NAMES = frozenset(
@@ -72,6 +72,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     channel_retry_waits: tuple[timedelta, ...] = MESSAGE_POLICY.waits
     webhook_concurrency: int = 8
     webhook_concurrency_total: int = 256
+    webhook_jitter: float = 0.0
+    """Share of a wait, either way."""
     allow_addresses: tuple[str, ...] = ()
     ca_file: Path | None = None
     log_level: Literal["debug", "info", "warning", "error"] = "info"
@@ -102,38 +104,6 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
     def __rich_repr__(self) -> list[tuple[str, Any]]:  # Rich would otherwise read the fields
         return [(name, _masked(name, getattr(self, name))) for name in self.__struct_fields__]
-
-
-READERS: Mapping[str, reading.Reader] = {
-    "host": reading.host,
-    "port": reading.whole(0, 65535),
-    "data": reading.folder,
-    "database_url": reading.database,
-    "mode": reading.choice("private", "public"),
-    "private_token": reading.secret(8),
-    "public_url": reading.url,
-    "tls_cert": reading.readable_file,
-    "tls_key": reading.readable_file,
-    "trusted_proxies": reading.listed(reading.network),
-    "body_limit": reading.whole(1024, 64 * 1024 * 1024, "a number of bytes"),
-    "jwt_secret": reading.secret(32),
-    "jwt_issuer": reading.text,
-    "access_token_ttl": reading.span("10s", "30d"),
-    "refresh_token_ttl": reading.span("1m", "365d"),
-    "default_region": reading.region,
-    "message_validity": reading.span("1m", "30d"),
-    "retention": reading.span("1h", "3650d"),
-    "channel_concurrency": reading.whole(1, 1000),
-    "channel_rate": reading.rate,
-    "channel_retry_waits": reading.listed(reading.span("1s", "7d")),
-    "webhook_concurrency": reading.whole(1, 1000),
-    "webhook_concurrency_total": reading.whole(1, 10000),
-    "allow_addresses": reading.listed(reading.address),
-    "ca_file": reading.authorities,
-    "log_level": reading.choice("debug", "info", "warning", "error"),
-    "log_format": reading.choice("auto", "json", "text"),
-    "stop_timeout": reading.span("1s", "10m"),
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -301,4 +271,4 @@ def kept_jwt_secret(settings: Settings) -> str:
             pass
         finally:
             Path(fresh).unlink()
-    return reading.secret(32)(kept.read_text("utf-8"))  # type: ignore[no-any-return]
+    return secret(32)(kept.read_text("utf-8"))  # type: ignore[no-any-return]

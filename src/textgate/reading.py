@@ -6,7 +6,7 @@ reader takes any of these. The rule is the end of a sentence that begins with th
 
 import ipaddress
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -97,6 +97,14 @@ def rate(value: object) -> float:
     ):
         raise ValueError("must be a number of messages a second, such as 5 or 0.5 (0: no limit)")
     return float(str(value))
+
+
+def share(value: object) -> float:
+    """A part of something, up to a half."""
+    written = str(value).strip()
+    if not re.fullmatch(r"0(\.[0-9]{1,6})?", written) or float(written) > 0.5:
+        raise ValueError("must be from 0 (none) to 0.5 (half of it, either way)")
+    return float(written)
 
 
 def choice(*allowed: str) -> Reader:
@@ -225,3 +233,37 @@ def authorities(value: object) -> Path:
     except ssl.SSLError:
         raise ValueError("must be a PEM file that holds certificates") from None
     return path
+
+
+READERS: Mapping[str, Reader] = {
+    "host": host,
+    "port": whole(0, 65535),
+    "data": folder,
+    "database_url": database,
+    "mode": choice("private", "public"),
+    "private_token": secret(8),
+    "public_url": url,
+    "tls_cert": readable_file,
+    "tls_key": readable_file,
+    "trusted_proxies": listed(network),
+    "body_limit": whole(1024, 64 * 1024 * 1024, "a number of bytes"),
+    "jwt_secret": secret(32),
+    "jwt_issuer": text,
+    "access_token_ttl": span("10s", "30d"),
+    "refresh_token_ttl": span("1m", "365d"),
+    "default_region": region,
+    "message_validity": span("1m", "30d"),
+    "retention": span("1h", "3650d"),
+    "channel_concurrency": whole(1, 1000),
+    "channel_rate": rate,
+    "channel_retry_waits": listed(span("1s", "7d")),
+    "webhook_concurrency": whole(1, 1000),
+    "webhook_concurrency_total": whole(1, 10000),
+    "webhook_jitter": share,
+    "allow_addresses": listed(address),
+    "ca_file": authorities,
+    "log_level": choice("debug", "info", "warning", "error"),
+    "log_format": choice("auto", "json", "text"),
+    "stop_timeout": span("1s", "10m"),
+}
+"""Which reader reads which setting."""

@@ -156,29 +156,42 @@ async def port(settings: Settings) -> Check:
         if wrong.errno != errno.EADDRINUSE:
             cure = "set a host of this machine and a port from 1024 (or allow a lower one)"
             return Check(name, Level.FAIL, f"{where}: {wrong.strerror}", cure)
-        if await _textgate_answers(settings):
-            return Check(name, Level.OK, f"a Textgate answers on {where}")
-        cure = "stop the other program, or set another port"
-        return Check(name, Level.FAIL, f"{where} is taken by something else", cure)
+        return await _who_has_it(settings, where)
     return Check(name, Level.OK, f"{where} is free")
 
 
-async def _textgate_answers(settings: Settings) -> bool:
+async def _who_has_it(settings: Settings, where: str) -> Check:
+    """Ask whoever has the port for its health, as Textgate would be asked."""
     from textgate.outbound.guard import Guard
-    from textgate.outbound.http import HttpClient, Reply
+    from textgate.outbound.http import Failure, FailureKind, HttpClient
 
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(settings.host, settings.host)  # noqa: S104
     netloc = f"[{host}]" if ":" in host else host
     scheme = "https" if settings.tls_cert else "http"
     url = f"{scheme}://{netloc}:{settings.port}/health"
-    async with HttpClient(Guard(allow=[host], allow_loopback=True)) as http:
+    # Its certificate may be one that only this installation knows.
+    guard = Guard(allow=[host], allow_loopback=True)
+    http = HttpClient(guard, user_agent="textgate doctor", ca_file=settings.tls_cert)
+    try:
         reply = await http.request("GET", url, timeout=HEALTH_TIMEOUT_S)
-    if not isinstance(reply, Reply):
-        return False
+    finally:
+        await http.close()
+    if isinstance(reply, Failure):
+        found = reply.kind is FailureKind.TLS
+        said = f"something answers on {where}, but: {reply.detail}"
+        cure = "see that it is Textgate, and that the certificate fits" if found else _OTHER_PORT
+        return Check("port", Level.WARN if found else Level.FAIL, said, cure)
     with contextlib.suppress(msgspec.DecodeError):
-        found = msgspec.json.decode(reply.body)
-        return isinstance(found, dict) and {"status", "releaseId"} <= found.keys()
-    return False
+        health = msgspec.json.decode(reply.body)
+        if isinstance(health, dict) and {"status", "releaseId"} <= health.keys():
+            if reply.status < 400:
+                return Check("port", Level.OK, f"a Textgate answers on {where}, and is well")
+            cure = "look at its log"
+            return Check("port", Level.FAIL, f"a Textgate on {where} is not well", cure)
+    return Check("port", Level.FAIL, f"{where} is taken by something else", _OTHER_PORT)
+
+
+_OTHER_PORT = "stop the other program, or set another port"
 
 
 def reach(settings: Settings) -> Iterator[Check]:

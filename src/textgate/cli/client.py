@@ -10,12 +10,20 @@ import msgspec
 
 from textgate import __version__
 from textgate.cli.exits import Exit, Stop
+from textgate.cli.target import Target
 from textgate.outbound.guard import Guard
-from textgate.outbound.http import Failure, HttpClient
+from textgate.outbound.http import Failure, FailureKind, HttpClient
 
 TIMEOUT_S = 30.0
 DIALECT = "/3rdparty/v1"
 """The API of SMS Gateway for Android; messages and webhooks live there."""
+
+
+class TooLong(Stop):
+    """The answer does not fit; less may."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(Exit.FAILED, message)
 
 
 class Client:
@@ -24,9 +32,9 @@ class Client:
     Each call ends the command if it fails: 3 if nobody answers, 1 if the answer is a refusal.
     """
 
-    def __init__(self, http: HttpClient, server: str, login: str, password: str) -> None:
-        self._http, self._server = http, server.rstrip("/")
-        basic = b64encode(f"{login}:{password}".encode()).decode()
+    def __init__(self, http: HttpClient, target: Target) -> None:
+        self._http, self._server = http, target.server.rstrip("/")
+        basic = b64encode(f"{target.login}:{target.password}".encode()).decode()
         self._headers = [("Authorization", f"Basic {basic}")]
 
     async def send(
@@ -66,10 +74,13 @@ class Client:
             method, self._server + path, headers=headers, body=sent, timeout=TIMEOUT_S
         )
         if isinstance(reply, Failure):
-            raise Stop(Exit.UNREACHABLE, f"{self._server} cannot be reached: {reply.detail}")
+            code = Exit.USAGE if reply.kind is FailureKind.REFUSED else Exit.UNREACHABLE
+            raise Stop(code, f"{self._server} cannot be reached: {reply.detail}")
         if reply.status >= 400:
             said = f"{self._server} refused ({reply.status})"
             raise Stop(Exit.FAILED, f"{said}: {_reason(reply.body)}")
+        if reply.truncated:
+            raise TooLong(f"{self._server} did it, but answers with more than 64 KiB")
         with contextlib.suppress(msgspec.DecodeError):
             found = msgspec.json.decode(reply.body)
             if isinstance(found, dict):
@@ -87,18 +98,18 @@ def _reason(body: bytes) -> str:
 
 
 @contextlib.asynccontextmanager
-async def connect(
-    server: str, login: str, password: str, *, ca_file: str | None = None
-) -> AsyncIterator[Client]:
-    """A client for the server at ``server``; Stop (2) if that is no address."""
+async def connect(target: Target) -> AsyncIterator[Client]:
+    """A client for a server; Stop (2) if its address is none."""
     try:
-        host = urlsplit(server).hostname
+        host = urlsplit(target.server).hostname
     except ValueError:
         host = None
-    if not host or not server.startswith(("http://", "https://")):
-        raise Stop(Exit.USAGE, f"--server {server!r}: must begin with http:// or https://")
+    if not host or not target.server.startswith(("http://", "https://")):
+        raise Stop(Exit.USAGE, f"--server {target.server!r}: must begin with http:// or https://")
     # The person named this host: the guard protects servers from their callers, not people.
     guard = Guard(allow=[host], allow_loopback=True)
-    http = HttpClient(guard, user_agent=f"textgate/{__version__}")
-    async with http:
-        yield Client(http, server, login, password)
+    http = HttpClient(guard, user_agent=f"textgate/{__version__}", ca_file=target.ca_file)
+    try:
+        yield Client(http, target)
+    finally:
+        await http.close()

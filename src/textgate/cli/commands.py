@@ -102,6 +102,7 @@ def send(
     server: options.Server = options.HERE,
     user: options.Login = None,
     password: options.Password = None,
+    ca_file: options.Trust = None,
     message_id: Annotated[
         str | None,
         typer.Option("--id", help="Your id for it: sending twice sends once.", metavar="ID"),
@@ -118,7 +119,7 @@ def send(
     if text == "-":
         text = sys.stdin.read()
     run(
-        options.target(server, user, password),
+        options.target(server, user, password, ca_file),
         numbers,
         text,
         Output(json=json),
@@ -184,6 +185,7 @@ def tail(
     server: options.Server = options.HERE,
     user: options.Login = None,
     password: options.Password = None,
+    ca_file: options.Trust = None,
     after: Annotated[
         str | None,
         typer.Option(help="Begin after this event's id; else with the oldest.", metavar="ID"),
@@ -197,7 +199,7 @@ def tail(
     """Print the account's events, oldest first, and go on as they happen."""
     from textgate.cli.events import tail as run
 
-    target = options.target(server, user, password)
+    target = options.target(server, user, password, ca_file)
     run(target, Output(json=json), after=after, count=count, follow=follow)
 
 

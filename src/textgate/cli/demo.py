@@ -18,6 +18,7 @@ from textgate.cli.output import BAD, GOOD, STRONG, Output
 from textgate.cli.receiver import Call, Receiver
 from textgate.cli.send import show as show_message
 from textgate.cli.serve import SIMULATED_NUMBER
+from textgate.cli.target import Target
 
 REFUSED_NUMBER = SIMULATED_NUMBER[:-1] + "4"
 """The simulator refuses a number that ends in 4 as one that does not exist."""
@@ -61,7 +62,8 @@ async def _bounded(story: _Story) -> None:
                 url = started["url"]
                 story.tell("server", f"server on {url}, data in {folder}", STRONG, url=url)
                 story.tell("receiver", f"receiver on {listening}", url=listening)
-                async with connect(url, started["login"], started["password"]) as client:
+                target = Target(url, started["login"], started["password"])
+                async with connect(target) as client:
                     await _play(client, receiver, listening, story)
         story.tell("stopped", "server stopped, its data removed", STRONG)
 

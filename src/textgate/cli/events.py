@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 from typing import Any
 
-from textgate.cli.client import Client, connect
+from textgate.cli.client import Client, TooLong, connect
 from textgate.cli.output import BAD, GOOD, QUIET, Output, compact, pairs
 from textgate.cli.target import Target
 
@@ -25,7 +25,7 @@ async def _tail(
     target: Target, output: Output, after: str | None, count: int | None, follow: bool
 ) -> None:
     left = count
-    async with connect(target.server, target.login, target.password) as client:
+    async with connect(target) as client:
         while left is None or left > 0:
             items = await _page(client, after, PAGE if left is None else min(PAGE, left))
             for event in items:
@@ -40,7 +40,14 @@ async def _tail(
 
 
 async def _page(client: Client, after: str | None, limit: int) -> list[dict[str, Any]]:
-    return list((await client.events(after, limit))["items"])
+    """The next events, fewer if so many do not fit into one answer."""
+    while True:
+        try:
+            return list((await client.events(after, limit))["items"])
+        except TooLong:
+            if limit == 1:
+                raise
+            limit //= 2
 
 
 def show(event: dict[str, Any], output: Output) -> None:

@@ -29,6 +29,7 @@ def set_up(settings: Settings) -> None:
     )
     shared: list[Processor] = [
         structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_logger_name,
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True, key="time"),
     ]
@@ -40,14 +41,26 @@ def set_up(settings: Settings) -> None:
     structlog.configure(
         processors=[*shared, *render],
         wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=(
-            structlog.WriteLoggerFactory(sys.stderr)
-            if as_text
-            else structlog.BytesLoggerFactory(sys.stderr.buffer)
-        ),
+        logger_factory=_TextLog if as_text else _JsonLog,
         cache_logger_on_first_use=True,
     )
     _set_up_libraries(level, shared, render)
+
+
+class _TextLog(structlog.WriteLogger):
+    """Writes text to standard error; ``name`` is the room that speaks."""
+
+    def __init__(self, name: str = "textgate") -> None:
+        super().__init__(sys.stderr)
+        self.name = name
+
+
+class _JsonLog(structlog.BytesLogger):
+    """The same for bytes, which saves a decoding for each line."""
+
+    def __init__(self, name: str = "textgate") -> None:
+        super().__init__(sys.stderr.buffer)
+        self.name = name
 
 
 def _set_up_libraries(level: int, shared: "list[Processor]", render: "list[Processor]") -> None:
@@ -55,7 +68,7 @@ def _set_up_libraries(level: int, shared: "list[Processor]", render: "list[Proce
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=[*shared, structlog.stdlib.add_logger_name],
+            foreign_pre_chain=shared,
             processors=[
                 structlog.stdlib.ProcessorFormatter.remove_processors_meta,
                 *render,

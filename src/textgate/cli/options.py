@@ -76,6 +76,15 @@ Password = Annotated[
         metavar="PASSWORD",
     ),
 ]
+Trust = Annotated[
+    Path | None,
+    typer.Option(
+        "--ca-file",
+        envvar="TEXTGATE_CA_FILE",
+        help="Further authorities, for a server with a certificate of its own (PEM).",
+        metavar="FILE",
+    ),
+]
 HERE = "http://127.0.0.1:8080"
 
 
@@ -86,9 +95,9 @@ def settings(config: Path | None, **flags: object) -> "Settings":
     return load(file=config, environ=os.environ, flags=flags)
 
 
-def target(server: str, login: str | None, password: str | None) -> Target:
+def target(server: str, login: str | None, password: str | None, ca_file: Path | None) -> Target:
     """The server to talk to; Stop (2) if the account is missing."""
     if not login or not password:
         wanted = "--user (or TEXTGATE_LOGIN) and --password (or TEXTGATE_PASSWORD)"
         raise Stop(Exit.USAGE, f"which account? set {wanted}")
-    return Target(server, login, password)
+    return Target(server, login, password, ca_file)

@@ -41,7 +41,7 @@ async def _send(
     message_id: str | None,
     wait_s: float | None,
 ) -> None:
-    async with connect(target.server, target.login, target.password) as client:
+    async with connect(target) as client:
         message = await client.send(numbers, text, message_id)
         show(message, output)
         if wait_s is None:

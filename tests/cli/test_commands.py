@@ -1,0 +1,131 @@
+"""The commands as scripts see them: help, versions, exit codes, and no colours in a pipe."""
+
+import os
+import pty
+import resource
+import subprocess
+import sys
+
+import pytest
+from textgate_command import Command
+
+COMMANDS = [
+    (),
+    ("serve",),
+    ("demo",),
+    ("account",),
+    ("account", "add"),
+    ("account", "list"),
+    ("account", "password"),
+    ("account", "remove"),
+    ("send",),
+    ("listen",),
+    ("events",),
+    ("events", "tail"),
+    ("doctor",),
+]
+HELP_CPU_S = 0.6
+"""Twice what it takes on a slow machine; a library loaded too early takes more."""
+
+
+@pytest.mark.parametrize("words", COMMANDS, ids=" ".join)
+def test_every_command_explains_itself_and_its_exit_codes(
+    textgate: Command, words: tuple[str, ...]
+) -> None:
+    done = textgate(*words, "--help", FORCE_COLOR="1")
+    assert done.returncode == 0
+    assert done.stdout.startswith("Usage: ")
+    said = " ".join(done.stdout.split())
+    assert "0 it worked, 1 it failed or was refused, 2 wrong usage or a wrong setting" in said
+    assert "3 the server cannot be reached" in said
+    assert "\x1b" not in done.stdout
+
+
+def test_help_is_quick(textgate: Command) -> None:
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    textgate("--help")
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < HELP_CPU_S
+
+
+def test_the_version_is_one_line(textgate: Command) -> None:
+    from textgate import __version__
+
+    assert textgate("--version").stdout == f"textgate {__version__}\n"
+
+
+def test_without_a_command_the_help_is_shown_as_wrong_usage(textgate: Command) -> None:
+    done = textgate()
+    assert done.returncode == 2
+    assert "Commands:" in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("sned",), "No such command 'sned'. Did you mean 'send'?"),
+        (("serve", "--prot", "1"), "No such option: --prot"),
+        (("serve", "--port", "http"), "wrong setting: --port = 'http': must be a whole number"),
+        (("serve", "--config", "gone.toml"), "wrong setting: --config = 'gone.toml': must be"),
+        (("serve", "--mode", "open"), "wrong setting: --mode = 'open': must be one of"),
+        (("account", "list", "--database-url", "postgresql://me:pw@db/x"), "SQLite only"),
+        (("send", "+4915112345678"), "Missing argument"),
+        (("send", "+4915112345678", "hi"), "which account? set --user (or TEXTGATE_LOGIN)"),
+        (("send", "1", "hi", "--user", "a", "--password", "b", "--server", "here"), "--server"),
+        (("listen", "--answer", "99"), "--answer '99': must be statuses from 200 to 599"),
+        (("listen", "--secret", "whsec_%"), "--secret: whsec_ must be followed by base64"),
+        (("account", "remove", "ABC123"), "say --yes: there is nobody here to ask"),
+    ],
+    ids=lambda part: " ".join(part) if isinstance(part, tuple) else None,
+)
+def test_wrong_usage_ends_with_2_and_says_what_is_wrong(
+    textgate: Command, words: tuple[str, ...], said: str
+) -> None:
+    done = textgate(*words)
+    assert done.returncode == 2
+    assert said in done.stderr
+    assert done.stdout == ""
+    assert "Traceback" not in done.stderr
+
+
+def test_a_wrong_setting_is_one_line_whatever_the_source(textgate: Command) -> None:
+    done = textgate("serve", TEXTGATE_JWT_SECRET="short-secret")
+    said = "wrong setting: TEXTGATE_JWT_SECRET = •••: must have at least 32 bytes\n"
+    assert (done.returncode, done.stderr) == (2, said)
+    (textgate.folder / "textgate.toml").write_text("retention = '1s'\n")
+    done = textgate("serve")
+    said = "wrong setting: retention in textgate.toml = '1s': must be from 1h to 3650d\n"
+    assert (done.returncode, done.stderr) == (2, said)
+
+
+def test_every_flag_of_serve_is_a_setting_of_the_same_name(textgate: Command) -> None:
+    from textgate.reading import READERS
+
+    said = textgate("serve", "--help").stdout
+    flags = {line.split()[0] for line in said.splitlines() if line.startswith("  --")}
+    settings = {"--" + name.replace("_", "-") for name in READERS}
+    assert flags - settings == {"--config", "--json"}
+    assert {"--host", "--port", "--data", "--tls-cert", "--allow-addresses"} <= flags
+
+
+def test_on_a_terminal_the_help_has_colours() -> None:
+    ours, theirs = pty.openpty()
+    with subprocess.Popen(
+        [sys.executable, "-m", "textgate", "--help"],
+        stdout=theirs,
+        stderr=theirs,
+        env=os.environ | {"TERM": "xterm-256color", "COLUMNS": "80"},
+    ) as process:
+        os.close(theirs)
+        said = b""
+        while True:
+            try:
+                part = os.read(ours, 4096)
+            except OSError:  # the terminal's other end is closed
+                break
+            if not part:
+                break
+            said += part
+    os.close(ours)
+    assert process.returncode == 0
+    assert b"\x1b[" in said
