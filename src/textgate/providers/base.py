@@ -1,7 +1,7 @@
 """What every provider owes: settings as data, and ``send``."""
 
 from collections.abc import Awaitable, Callable
-from dataclasses import MISSING, dataclass, field, fields
+from dataclasses import MISSING, Field, dataclass, field, fields
 from typing import Any, Generic, Protocol, TypeVar, get_type_hints
 
 import msgspec
@@ -9,6 +9,7 @@ import msgspec
 from textgate.domain.errors import Invalid
 from textgate.domain.message import Receipt
 from textgate.domain.outcome import Outcome
+from textgate.domain.phone import mask
 from textgate.domain.times import Clock, Milliseconds
 from textgate.outbound.guard import Guard
 from textgate.outbound.http import HttpClient
@@ -25,17 +26,25 @@ def setting(
     secret: bool = False,
     multiline: bool = False,
 ) -> Any:
-    """Declare one setting of a provider; forms, checks, masking and docs are made from it."""
+    """Declare one setting of a provider; forms, checks, masking and docs are made from it.
+
+    Without ``default`` it is required, and must not be empty. A secret is left out when the
+    settings are printed.
+    """
     metadata = {"label": label, "help": help, "secret": secret, "multiline": multiline}
     if default is MISSING:
-        return field(metadata=metadata)
+        return field(metadata=metadata, repr=not secret)
     if isinstance(default, list | dict):
-        return field(metadata=metadata, default_factory=lambda: type(default)(default))
-    return field(metadata=metadata, default=default)
+        return field(
+            metadata=metadata,
+            repr=not secret,
+            default_factory=lambda: type(default)(default),
+        )
+    return field(metadata=metadata, repr=not secret, default=default)
 
 
-@dataclass(frozen=True, slots=True)
-class Sms:
+# A Struct and not a dataclass: one is made for each attempt, at a tenth of the time.
+class Sms(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One message to one number, as a channel is asked to send it."""
 
     account_id: str
@@ -55,6 +64,9 @@ class Sms:
     attempt: int
     deadline: Milliseconds
     context: dict[str, Any]
+
+    def __repr__(self) -> str:
+        return f"Sms(id={self.id!r}, to={mask(self.to)!r}, attempt={self.attempt})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,58 +112,75 @@ class Provider(Generic[S]):
 
     def parse(self, given: dict[str, Any]) -> S:
         """Return checked settings. Raises ``Invalid`` with the member's name."""
-        known = {f.name for f in fields(self.settings)}  # type: ignore[arg-type]
+        members = self._members()
         for name in given:
-            if name not in known:
+            if name not in members:
                 raise Invalid(
-                    f"{self.title} has no setting {name}; it has {', '.join(sorted(known))}",
+                    f"{self.title} has no setting {name}; it has {', '.join(sorted(members))}",
                     field=f"settings.{name}",
                 )
-        for f in fields(self.settings):  # type: ignore[arg-type]
-            required = f.default is MISSING and f.default_factory is MISSING
-            if required and given.get(f.name) in (None, ""):
-                raise Invalid(f"{f.metadata['label']} is required", field=f"settings.{f.name}")
+        for name, member in members.items():
+            if _required(member) and given.get(name) in (None, ""):
+                raise Invalid(f"{member.metadata['label']} is required", field=f"settings.{name}")
         try:
             return msgspec.convert(given, self.settings)
         except msgspec.ValidationError as problem:
             reason, _, place = str(problem).partition(" - at `$.")
-            name = place.rstrip("`")
-            raise Invalid(reason, field=f"settings.{name}" if name else "settings") from None
+            name = place.rstrip("`").partition(".")[0].partition("[")[0]
+            label = f"{members[name].metadata['label']}: " if name in members else ""
+            raise Invalid(
+                label + reason, field=f"settings.{name}" if name else "settings"
+            ) from None
 
     def masked(self, given: dict[str, Any]) -> dict[str, Any]:
-        """Return settings for showing: defaults filled in, secrets hidden."""
-        shown = msgspec.to_builtins(self.parse(given))
-        for f in fields(self.settings):  # type: ignore[arg-type]
-            if f.metadata["secret"] and shown.get(f.name):
-                shown[f.name] = MASK
-        result: dict[str, Any] = shown
-        return result
+        """Return settings for showing: defaults filled in, secrets hidden.
+
+        Takes what is stored as it is: what a later version would refuse must still be shown.
+        """
+        shown: dict[str, Any] = {}
+        for name, member in self._members().items():
+            value = given[name] if name in given else _default(member)
+            shown[name] = MASK if member.metadata["secret"] and value else value
+        return shown
 
     def merged(self, stored: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
-        """Return ``stored`` changed by ``given``; a secret sent back masked keeps its value."""
-        secrets = {f.name for f in fields(self.settings) if f.metadata["secret"]}  # type: ignore[arg-type]
-        kept = {k: v for k, v in given.items() if not (k in secrets and v == MASK)}
-        return {**stored, **kept}
+        """Return ``stored`` changed by ``given``; a secret sent back masked keeps its value.
+
+        What is stored and is no setting any more is dropped.
+        """
+        members = self._members()
+        secrets = {name for name, member in members.items() if member.metadata["secret"]}
+        kept = {name: value for name, value in stored.items() if name in members}
+        new = {k: v for k, v in given.items() if not (k in secrets and v == MASK)}
+        return kept | new
 
     def describe(self) -> list[dict[str, Any]]:
         """Return the settings as data: name, label, help, type, default, limits, secret or not."""
         hints = get_type_hints(self.settings, include_extras=True)
         return [
             {
-                "name": f.name,
-                "label": f.metadata["label"],
-                "help": f.metadata["help"],
-                "secret": f.metadata["secret"],
-                "multiline": f.metadata["multiline"],
-                "required": f.default is MISSING and f.default_factory is MISSING,
-                "default": None
-                if f.default is MISSING or f.metadata["secret"]
-                else msgspec.to_builtins(f.default),
-                "schema": _schema(hints[f.name]),
+                "name": name,
+                "label": member.metadata["label"],
+                "help": member.metadata["help"],
+                "secret": member.metadata["secret"],
+                "multiline": member.metadata["multiline"],
+                "required": _required(member),
+                "default": None if member.metadata["secret"] else _default(member),
+                "schema": msgspec.json.schema(hints[name]),
             }
-            for f in fields(self.settings)  # type: ignore[arg-type]
+            for name, member in self._members().items()
         ]
 
+    def _members(self) -> dict[str, Field[Any]]:
+        return {member.name: member for member in fields(self.settings)}  # type: ignore[arg-type]
 
-def _schema(hint: Any) -> dict[str, Any]:
-    return msgspec.json.schema(hint)
+
+def _required(member: Field[Any]) -> bool:
+    return member.default is MISSING and member.default_factory is MISSING
+
+
+def _default(member: Field[Any]) -> Any:
+    """Return the default as JSON has it; None for a required setting."""
+    if member.default_factory is not MISSING:
+        return msgspec.to_builtins(member.default_factory())
+    return None if member.default is MISSING else msgspec.to_builtins(member.default)
