@@ -20,7 +20,7 @@ What a handler raises of ``domain.errors`` becomes the status and the body of it
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, TypeVar
 
 from textgate.config import Settings
 from textgate.domain.account import Account, Scope
@@ -78,9 +78,14 @@ class Call(Generic[Q, B]):
     """The checked ``Operation.query``, or None."""
     body: B
     """The checked ``Operation.body``, or None."""
-    headers: Mapping[str, str]
-    """Names in lower case; of a repeated header the last one."""
+    raw_headers: Mapping[bytes, bytes]
     request_id: str
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """Names in lower case; of a repeated header the last one."""
+        latin = "latin-1"
+        return {name.decode(latin): value.decode(latin) for name, value in self.raw_headers.items()}
 
     @property
     def account(self) -> Account:
@@ -166,27 +171,18 @@ class Problem:
     headers: Headers = ()
 
 
-class Edge(Protocol):
+@dataclass(frozen=True, slots=True)
+class Edge:
     """How one group of routes speaks where it does not follow the common way."""
 
-    @property
-    def wrong_type(self) -> Problem:
-        """The answer to a body that is not declared to be JSON."""
-        ...
-
-    @property
-    def headers(self) -> Headers:
-        """Sent with every answer."""
-        ...
-
-    @property
-    def problem_type(self) -> Any:
-        """The type of the body of an error, for the document."""
-        ...
-
-    def spell(self, problem: Problem) -> Any:
-        """Return the body of an error, to be sent as JSON."""
-        ...
+    spell: Callable[[Problem], Any]
+    """Returns the body of an error, to be sent as JSON."""
+    problem_type: Any
+    """What ``spell`` returns, for the document."""
+    wrong_type: Problem
+    """The answer to a body that is not declared to be JSON."""
+    headers: Headers
+    """Sent with every answer."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,12 +4,10 @@ Two edges: the dialect answers as its original does, our own API in one envelope
 """
 
 import re
-from dataclasses import dataclass
-from typing import Any
 
 import msgspec
 
-from textgate.api.operation import Headers, Problem
+from textgate.api.operation import Edge, Headers, Problem
 from textgate.domain.errors import (
     Conflict,
     Forbidden,
@@ -74,21 +72,11 @@ class ErrorMessage(msgspec.Struct):
     message: str
 
 
-@dataclass(frozen=True, slots=True)
-class _DialectEdge:
-    """SMS Gateway for Android: ``{"message": …}``, the field at fault first."""
-
-    wrong_type: Problem = Problem(
-        400, "unsupported_media_type", "failed to parse body: Unprocessable Entity"
-    )
-    headers: Headers = (("Link", '</.well-known/api-catalog>; rel="api-catalog"'),)
-    problem_type: Any = ErrorMessage
-
-    def spell(self, problem: Problem) -> ErrorMessage:
-        name = problem.field
-        if problem.status != 400 or not name or problem.message.startswith(name):
-            return ErrorMessage(problem.message)
-        return ErrorMessage(f"{name}: {problem.message}")
+def _spell_dialect(problem: Problem) -> ErrorMessage:
+    name = problem.field
+    if problem.status != 400 or not name or problem.message.startswith(name):
+        return ErrorMessage(problem.message)
+    return ErrorMessage(f"{name}: {problem.message}")
 
 
 class ErrorBody(msgspec.Struct):
@@ -105,19 +93,24 @@ class ErrorEnvelope(msgspec.Struct):
     error: ErrorBody
 
 
-@dataclass(frozen=True, slots=True)
-class _NativeEdge:
-    """Textgate's own API: ``{"error": {"code", "message", "field"}}``."""
+def _spell_native(problem: Problem) -> ErrorEnvelope:
+    return ErrorEnvelope(ErrorBody(problem.code, problem.message, problem.field))
 
-    wrong_type: Problem = Problem(
+
+DIALECT = Edge(
+    spell=_spell_dialect,
+    problem_type=ErrorMessage,
+    wrong_type=Problem(400, "invalid", "failed to parse body: Unprocessable Entity"),
+    headers=(("Link", '</.well-known/api-catalog>; rel="api-catalog"'),),
+)
+"""SMS Gateway for Android: ``{"message": …}``, the field at fault first."""
+
+NATIVE = Edge(
+    spell=_spell_native,
+    problem_type=ErrorEnvelope,
+    wrong_type=Problem(
         415, "unsupported_media_type", "the body must be declared as application/json"
-    )
-    headers: Headers = (("Link", '</openapi.json>; rel="service-desc"'),)
-    problem_type: Any = ErrorEnvelope
-
-    def spell(self, problem: Problem) -> ErrorEnvelope:
-        return ErrorEnvelope(ErrorBody(problem.code, problem.message, problem.field))
-
-
-DIALECT = _DialectEdge()
-NATIVE = _NativeEdge()
+    ),
+    headers=(("Link", '</openapi.json>; rel="service-desc"'),),
+)
+"""Textgate's own API: ``{"error": {"code", "message", "field"}}``."""
