@@ -25,7 +25,7 @@ LONGEST_WAIT_S = 7 * 86_400
 DEFAULT_IN_FLIGHT = 64
 
 
-class Draft(msgspec.Struct, frozen=True, kw_only=True):
+class Draft(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A channel that is wanted."""
 
     provider: str
@@ -39,7 +39,7 @@ class Draft(msgspec.Struct, frozen=True, kw_only=True):
     """Seconds."""
 
 
-class Changes(msgspec.Struct, frozen=True, kw_only=True):
+class Changes(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What is to be different; the rest stays. A setting given as null gets its default again."""
 
     name: str | UnsetType = UNSET

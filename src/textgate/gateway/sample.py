@@ -8,6 +8,7 @@ from textgate.domain.times import Milliseconds, rfc3339
 # Of the range that Ofcom keeps free for drama: nobody has them.
 _REMOTE = "+447700900123"
 _OWN = "+447700900001"
+_SAYS = "A test from Textgate"
 
 
 def sample_payload(type_: EventType, now: Milliseconds) -> dict[str, Any]:
@@ -23,21 +24,16 @@ def sample_payload(type_: EventType, now: Milliseconds) -> dict[str, Any]:
     }
     outgoing = {"messageId": "test", "recipient": _REMOTE, "phoneNumber": _REMOTE, "simNumber": 1}
     payloads: dict[EventType, dict[str, Any]] = {
-        EventType.SMS_RECEIVED: {**incoming, "message": "A test from Textgate"},
+        EventType.SMS_RECEIVED: {**incoming, "message": _SAYS},
         EventType.SMS_DATA_RECEIVED: {**incoming, "data": "VGV4dGdhdGU="},
         EventType.MMS_RECEIVED: {
             **incoming,
             "transactionId": "test",
-            "subject": "A test from Textgate",
+            "subject": _SAYS,
             "size": 0,
             "contentClass": "text",
         },
-        EventType.MMS_DOWNLOADED: {
-            **incoming,
-            "subject": "A test from Textgate",
-            "body": "A test from Textgate",
-            "attachments": [],
-        },
+        EventType.MMS_DOWNLOADED: {**incoming, "subject": _SAYS, "body": _SAYS, "attachments": []},
         EventType.SMS_SENT: {**outgoing, "sentAt": at, "partsCount": 1},
         EventType.SMS_DELIVERED: {**outgoing, "deliveredAt": at},
         EventType.SMS_FAILED: {**outgoing, "failedAt": at, "reason": "Unknown"},
@@ -45,4 +41,14 @@ def sample_payload(type_: EventType, now: Milliseconds) -> dict[str, Any]:
         EventType.SYSTEM_PING: {"health": {"status": "pass", "checks": {}}},
         EventType.APP_STARTED: {"simCards": []},
     }
+    for batch, single in _BATCHES.items():
+        payloads[batch] = {"messages": [payloads[single]]}
     return {"test": True, **payloads[type_]}
+
+
+_BATCHES = {
+    EventType.SMS_BATCH_RECEIVED: EventType.SMS_RECEIVED,
+    EventType.SMS_BATCH_DATA_RECEIVED: EventType.SMS_DATA_RECEIVED,
+    EventType.MMS_BATCH_RECEIVED: EventType.MMS_RECEIVED,
+    EventType.MMS_BATCH_DOWNLOADED: EventType.MMS_DOWNLOADED,
+}

@@ -122,7 +122,7 @@ def set_enabled(
     """Stop or resume the calls; what happens meanwhile is kept for it. Raises ``NotFound``.
 
     Enabling makes the first ``CHUNK`` held deliveries due; ``resume`` does the others, here (by
-    ``resume_all``) or, after a crash, in the housekeeping.
+    ``resume_all``) or, after a crash, in the housekeeping (``resume_forgotten``).
     """
     known = known_webhook(tx, account_id, webhook_id)
     changed = msgspec.structs.replace(
@@ -143,6 +143,18 @@ def resume(tx: Tx, webhook: Webhook, limit: int = CHUNK) -> int:
         return 0
     states = (DeliveryState.HELD,)
     return tx.deliveries.replay(webhook.account_id, webhook.key, states=states, limit=limit)
+
+
+def resume_forgotten(tx: Tx, account_id: str) -> int:
+    """Go on where a crash, or a call that was under way, left work held for enabled webhooks.
+
+    For the housekeeping: at most ``CHUNK`` at once, so it asks again until nothing comes back.
+    """
+    left = CHUNK
+    for webhook in tx.webhooks.all(account_id):
+        if left > 0:
+            left -= resume(tx, webhook, left)
+    return CHUNK - left
 
 
 async def resume_all(store: Store, account_id: str, webhook_id: str) -> int:
