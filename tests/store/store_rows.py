@@ -1,0 +1,89 @@
+"""Rows to put into a store."""
+
+from typing import Any
+
+import msgspec
+
+from textgate.domain.account import Account
+from textgate.domain.event import Delivery, DeliveryState, Event, Webhook
+from textgate.domain.lifecycle import State
+from textgate.domain.message import Message, Recipient
+
+ACCOUNT = Account(
+    id="acc",
+    login="LOGIN1",
+    password_hash="hash",
+    created_at=1,
+    settings={},
+    webhook_secret="secret",
+    previous_secret=None,
+    previous_secret_until=0,
+)
+MESSAGE = Message(
+    account_id="acc",
+    id="m1",
+    created_at=1_000,
+    state=State.PENDING,
+    text="Hello",
+    data=None,
+    port=None,
+    encrypted=False,
+    sim_number=None,
+    delivery_report=True,
+    priority=0,
+    valid_until=None,
+    schedule_at=None,
+    device_id="lane-1",
+    fingerprint="f",
+    recipient_count=1,
+    parts=1,
+    context=None,
+)
+RECIPIENT = Recipient(
+    account_id="acc",
+    message_id="m1",
+    n=0,
+    number="+41790000010",
+    state=State.PENDING,
+    lane="lane-1",
+    route="",
+    attempt=0,
+    base=0,
+    due_at=0,
+    deadline=10**15,
+)
+EVENT = Event(
+    account_id="acc",
+    id="e1",
+    type="sms:sent",
+    device_id="lane-1",
+    message_id="m1",
+    payload="{}",
+    created_at=1_000,
+)
+DELIVERY = Delivery(
+    account_id="acc",
+    event_id="e1",
+    lane="key-1",
+    state=DeliveryState.PENDING,
+    attempt=0,
+    base=0,
+    due_at=0,
+    created_at=1_000,
+)
+WEBHOOK = Webhook(
+    account_id="acc",
+    id="hook-1",
+    key="key-1",
+    url="https://example.com/hook",
+    event="sms:sent",
+    device_id=None,
+    enabled=True,
+    disabled_reason=None,
+    created_at=1,
+    updated_at=1,
+)
+
+
+def like(row: Any, **changes: Any) -> Any:
+    return msgspec.structs.replace(row, **changes)
