@@ -25,7 +25,7 @@ LITTLE_SPACE, NO_SPACE = 1024 * MIB, 64 * MIB
 NOT_BEFORE_S = 1767225600
 """2026-01-01: a clock that is earlier was never set."""
 CLOCK_SLACK_S = 300
-HEALTH_TIMEOUT_S = 5.0
+HEALTH_TIMEOUT_S = 3.0
 
 
 class Level(StrEnum):

@@ -1,0 +1,77 @@
+"""``textgate account``: on the data folder, with and without a server running on it."""
+
+import json
+
+import httpx
+import pytest
+from textgate_command import Command
+
+from textgate.testing.server import Server, start_server
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory):
+    with start_server(tmp_path_factory.mktemp("server")) as server:
+        yield server
+
+
+@pytest.fixture
+def beside(textgate: Command, server: Server) -> Command:
+    """The command on the data of a running server."""
+    textgate.environ |= {"TEXTGATE_DATA": str(server.data)}
+    return textgate
+
+
+def may(server: Server, login: str, password: str) -> bool:
+    answer = httpx.get(f"{server.url}/3rdparty/v1/devices", auth=(login, password))
+    assert answer.status_code in (200, 401)
+    return answer.status_code == 200
+
+
+def test_an_account_lives_and_ends_beside_a_running_server(beside: Command, server: Server) -> None:
+    made = json.loads(beside("account", "add", "--json").stdout)
+    assert made.keys() == {"login", "password"}
+    assert may(server, **made)
+
+    listed = beside("account", "list", "--json").stdout.splitlines()
+    logins = [json.loads(line)["login"] for line in listed]
+    assert {server.login, made["login"]} <= set(logins)
+
+    changed = json.loads(beside("account", "password", made["login"], "--json").stdout)
+    assert changed["login"] == made["login"]
+    assert may(server, **changed)
+    assert not may(server, **made)
+
+    removed = beside("account", "remove", made["login"], "--yes")
+    assert (removed.returncode, removed.stdout) == (0, f"removed {made['login']}\n")
+    assert not may(server, **changed)
+    assert may(server, server.login, server.password)
+
+
+def test_a_password_may_be_given_on_standard_input(beside: Command, server: Server) -> None:
+    made = json.loads(beside("account", "add", "--json").stdout)
+    given = "a-password-of-my-own"
+    done = beside("account", "password", made["login"], "--stdin", stdin=f"{given}\n")
+    assert done.returncode == 0, done.stderr
+    assert may(server, made["login"], given)
+
+
+def test_without_a_server_the_account_is_there_at_the_next_start(textgate: Command) -> None:
+    made = textgate("account", "add", "--login", "OFFICE", "--json")
+    assert made.returncode == 0, made.stderr
+    assert json.loads(made.stdout)["login"] == "OFFICE"
+    again = textgate("account", "add", "--login", "OFFICE")
+    assert again.returncode == 1
+    assert "OFFICE" in again.stderr
+    assert "Traceback" not in again.stderr
+    listed = textgate("account", "list").stdout
+    assert listed.startswith("OFFICE\t20")
+    assert listed.count("\n") == 1
+
+
+@pytest.mark.parametrize("verb", ["password", "remove"])
+def test_an_account_that_does_not_exist_is_told(textgate: Command, verb: str) -> None:
+    words = ("--yes",) if verb == "remove" else ()
+    done = textgate("account", verb, "NOBODY", *words)
+    assert done.returncode == 1
+    assert done.stderr.count("\n") == 1
