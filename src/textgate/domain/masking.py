@@ -1,0 +1,81 @@
+"""What a far side says, made fit for people who must not read numbers, texts or codes in it."""
+
+import re
+from collections.abc import Iterable, Iterator
+
+DETAIL_LIMIT = 200
+"""Characters: what a person reads at a glance, and what an attempt's record has room for."""
+HIDDEN = "…"
+
+# Four digits or more, however they are grouped: "+49 (151) 123-456" is one run.
+_DIGITS = re.compile(r"\+?\d(?:[\s().\-/]{0,2}\d){3,}")
+_BLANKS = re.compile(r"[\s\x00-\x1f\x7f]+")
+_WORD = re.compile(r"\w+")
+_SHORTEST_SECRET = 4
+_QUOTE = 12
+"""Characters in a row that are taken for a quotation and not for chance."""
+_READ = 4 * DETAIL_LIMIT
+
+
+def mask_digits(text: str, limit: int = DETAIL_LIMIT) -> str:
+    """Return ``text`` in one line of at most ``limit`` characters, without runs of four digits.
+
+    What is hidden shows as ``…``: numbers, one-time codes, and alas dates.
+    """
+    line = _BLANKS.sub(" ", text[: 4 * limit]).strip()
+    line = _DIGITS.sub(HIDDEN, line)
+    return line if len(line) <= limit else line[: limit - 1] + HIDDEN
+
+
+def mask_echo(text: str, sent: Iterable[str], limit: int = DETAIL_LIMIT) -> str:
+    """As :func:`mask_digits`, and without what ``text`` repeats of the texts that were ``sent``.
+
+    Hidden are passages of twelve characters and more, and words of four and more that hold a
+    digit, as codes do; in either case whatever the capitals.
+    """
+    heard = _BLANKS.sub(" ", text[:_READ])
+    hide = bytearray(len(heard))
+    folded = _fold(heard)
+    for original in sent:
+        said = _fold(_BLANKS.sub(" ", original).strip())
+        for start, end in (*_passages(folded, said), *_codes(folded, said)):
+            hide[start:end] = b"\1" * (end - start)
+    shown = re.sub(
+        "\0+", HIDDEN, "".join("\0" if h else c for c, h in zip(heard, hide, strict=True))
+    )
+    return mask_digits(shown, limit)
+
+
+def repeats(text: str, sent: Iterable[str]) -> bool:
+    """Whether ``text`` as a whole is found in one of the texts that were ``sent``."""
+    wanted = _fold(text.strip())
+    return len(wanted) >= _SHORTEST_SECRET and any(wanted in _fold(said) for said in sent)
+
+
+def _fold(text: str) -> str:
+    """Lower-case, with each character where it was."""
+    lower = text.lower()
+    if len(lower) == len(text):
+        return lower
+    return "".join(low if len(low := c.lower()) == 1 else c for c in text)
+
+
+def _passages(heard: str, said: str) -> Iterator[tuple[int, int]]:
+    """Yield where ``heard`` holds a passage of ``said``: all of it if it is short."""
+    length = min(_QUOTE, len(said))
+    if length < _SHORTEST_SECRET:
+        return
+    for start in range(len(heard) - length + 1):
+        if heard[start : start + length] in said:
+            yield start, start + length
+
+
+def _codes(heard: str, said: str) -> Iterator[tuple[int, int]]:
+    for found in _WORD.finditer(heard):
+        word = found[0]
+        if (
+            len(word) >= _SHORTEST_SECRET
+            and any(c.isdigit() for c in word)
+            and re.search(rf"(?<!\w){re.escape(word)}(?!\w)", said)
+        ):
+            yield found.span()

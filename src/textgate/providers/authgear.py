@@ -1,0 +1,141 @@
+"""Authgear's wire format for one SMS: the payload, byte for byte, and how an answer is read.
+
+Source: authgear-server, ``pkg/lib/infra/sms/custom`` (B §2.4, §3.4, §4.1). Nothing here knows
+Textgate's words: a provider maps them.
+"""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+SIGNATURE_HEADER = "X-Authgear-Body-Signature"
+
+_encode = msgspec.json.Encoder().encode
+# Go escapes these five so that JSON may stand inside HTML and JavaScript. Outside of strings none
+# of them occurs in JSON, and in UTF-8 none of them begins inside another character.
+_ESCAPES = (
+    (b"<", b"\\u003c"),
+    (b">", b"\\u003e"),
+    (b"&", b"\\u0026"),
+    ("\u2028".encode(), b"\\u2028"),
+    ("\u2029".encode(), b"\\u2029"),
+)
+
+
+class Payload(msgspec.Struct, frozen=True, gc=False):
+    """What Authgear sends; the order of the members is that on the wire."""
+
+    to: str
+    body: str
+    app_id: str
+    template_name: str
+    language_tag: str
+    template_variables: Mapping[str, Any]
+
+
+def encode(payload: Payload) -> bytes:
+    """Return the payload exactly as Authgear would write it, so that the same bytes are signed."""
+    try:
+        data = _encode(payload)
+    except UnicodeEncodeError:  # half a surrogate pair: Go writes U+FFFD
+        builtins = msgspec.to_builtins(payload)
+        data = _whole(json.dumps(builtins, ensure_ascii=False, separators=(",", ":"))).encode()
+    for raw, escaped in _ESCAPES:
+        data = data.replace(raw, escaped)
+    return data
+
+
+class Answer(msgspec.Struct, frozen=True, kw_only=True):
+    """A JSON object that a receiver answered with; a member that is absent or null is empty."""
+
+    code: str = ""
+    description: str = ""
+    provider_error_code: str = ""
+
+
+def read_answer(body: bytes) -> Answer | None:
+    """Return the answer, or None if it is none by the rules of Authgear's decoder (B §3.4).
+
+    Keys count whatever their case, the last of equal ones wins; ``null`` is an empty object. A
+    byte-order mark, trailing garbage, another top-level type, a ``code`` or ``description`` that
+    is no string and an ``info`` that is no object make it none.
+    """
+    try:
+        found = _decoder.decode(body.decode("utf-8", "replace"))
+    except (ValueError, RecursionError):
+        return None
+    if found is None:
+        return Answer()
+    if not isinstance(found, _Object):
+        return None
+    members = _Members()
+    for key, value in found:
+        if value is not None and not members.take(key.casefold(), value):
+            return None
+    return Answer(
+        code=_whole(members.code),
+        description=_whole(members.description),
+        provider_error_code=_whole(members.provider_error_code()),
+    )
+
+
+class _Object(list[tuple[str, Any]]):
+    """A JSON object as its pairs, in order: keys may repeat in different cases."""
+
+
+class _Number(str):
+    """A JSON number as it was written."""
+
+    __slots__ = ()
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError(f"{constant} is not JSON")
+
+
+_decoder = json.JSONDecoder(
+    object_pairs_hook=_Object, parse_int=_Number, parse_float=_Number, parse_constant=_refuse
+)
+
+
+class _Members:
+    """The members that matter, as they come."""
+
+    __slots__ = ("code", "description", "info", "top")
+
+    def __init__(self) -> None:
+        self.code = self.description = ""
+        self.info: dict[str, Any] = {}
+        self.top: Any = None
+
+    def take(self, name: str, value: Any) -> bool:
+        """Remember a member; False if its type makes the whole answer unreadable."""
+        if name == "code" or name == "description":
+            if type(value) is not str:
+                return False
+            setattr(self, name, value)
+        elif name == "info":
+            if not isinstance(value, _Object):
+                return False
+            self.info = dict(value)
+        elif name == "provider_error_code":
+            self.top = value
+        return True
+
+    def provider_error_code(self) -> str:
+        """Inside ``info`` since October 2025, at the top before; a string before a number."""
+        places = (self.info.get("provider_error_code"), self.top)
+        for kind in (str, _Number):
+            for value in places:
+                if type(value) is kind and value:
+                    return str(value)
+        return ""
+
+
+def _whole(text: str) -> str:
+    """Return ``text`` with U+FFFD for each half of a surrogate pair: it can be stored then."""
+    if text.isascii():
+        return text
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
