@@ -2,9 +2,11 @@
 
 import os
 import pty
+import re
 import resource
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from textgate_command import Command
@@ -129,3 +131,16 @@ def test_on_a_terminal_the_help_has_colours() -> None:
     os.close(ours)
     assert process.returncode == 0
     assert b"\x1b[" in said
+
+
+def test_the_example_in_the_page_on_settings_says_what_the_command_says(
+    textgate: Command,
+) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "settings.md").read_text()
+    blocks = re.findall(r"^```console\n\$ (.+)\n([^`]+)^```", page, re.MULTILINE)
+    assert blocks
+    for line, expected in blocks:
+        *variables, name, command = line.split()
+        assert name == "textgate"
+        done = textgate(command, **dict(variable.split("=") for variable in variables))
+        assert done.stdout + done.stderr == expected
