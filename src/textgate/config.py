@@ -70,8 +70,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     channel_rate: float = 0.0
     """Messages a second; 0 is no limit."""
     channel_retry_waits: tuple[timedelta, ...] = MESSAGE_POLICY.waits
-    webhook_concurrency: int = 8
-    webhook_concurrency_total: int = 256
+    webhook_concurrency: int = 64
+    webhook_concurrency_total: int = 512
     webhook_jitter: float = 0.0
     """Share of a wait, either way."""
     allow_addresses: tuple[str, ...] = ()

@@ -1,0 +1,275 @@
+"""The only file that knows every concrete class: it wires the settings to the rooms."""
+
+import asyncio
+import contextlib
+import fcntl
+import os
+import signal
+import socket
+from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import structlog
+import uvicorn
+import uvloop
+
+from textgate import __version__, telemetry
+from textgate.api.operation import Services
+from textgate.api.server import build_api
+from textgate.clock import SystemClock
+from textgate.config import Settings, kept_jwt_secret
+from textgate.domain.errors import Conflict, Unavailable
+from textgate.domain.retry import RetryPolicy
+from textgate.domain.times import Milliseconds
+from textgate.engine.engine import Engine
+from textgate.gateway import channels, credentials
+from textgate.outbound.guard import Guard
+from textgate.outbound.http import HttpClient
+from textgate.store.base import Store, Tx
+from textgate.store.sqlite import SqliteStore
+
+log = structlog.get_logger("textgate")
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """Shown once."""
+
+    login: str
+    password: str
+
+
+@dataclass(frozen=True, slots=True)
+class AccountRow:
+    """One account of a list."""
+
+    login: str
+    created_at: Milliseconds
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """What ``serve`` announces once it answers."""
+
+    url: str
+    data: Path
+    first: Credentials | None
+    """The account made on the very first start."""
+
+
+class AccountBook:
+    """The accounts of an installation, for its operator."""
+
+    def __init__(self, store: Store, guard: Guard) -> None:
+        self._store = store
+        self._guard = guard
+
+    async def add(self, login: str | None = None) -> Credentials:
+        """Add an account without channels. Raises ``Conflict`` if the login is taken."""
+        password = credentials.make_password()
+        hashed = await asyncio.to_thread(credentials.hash_password, password)
+        account = await self._store.write(
+            lambda tx: credentials.add_account(tx, password_hash=hashed, login=login)
+        )
+        return Credentials(account.login, password)
+
+    async def first(self) -> Credentials | None:
+        """Make an account with a simulator if there is none at all."""
+        if await self._store.read(lambda tx: tx.accounts.all()):
+            return None
+        made = await self.add()
+        draft = channels.Draft(provider="simulator", name="simulator", settings={})
+        guard = self._guard
+
+        def add_channel(tx: Tx) -> None:
+            channels.add(tx, credentials.account_named(tx, made.login).id, draft, guard)
+
+        await self._store.write(add_channel)
+        return made
+
+    async def list(self) -> list[AccountRow]:
+        accounts = await self._store.read(lambda tx: tx.accounts.all())
+        return [AccountRow(a.login, a.created_at) for a in accounts]
+
+    async def set_password(self, login: str, password: str | None) -> Credentials:
+        """Set a password, made up if None. Raises ``Invalid`` or ``NotFound``."""
+        password = password or credentials.make_password()
+        hashed = await asyncio.to_thread(credentials.hash_password, password)
+
+        def change(tx: Tx) -> None:
+            credentials.set_password(tx, credentials.account_named(tx, login).id, hashed)
+
+        await self._store.write(change)
+        return Credentials(login, password)
+
+    async def remove(self, login: str) -> None:
+        """Remove an account and all that belongs to it. Raises ``NotFound``."""
+        await self._store.write(
+            lambda tx: credentials.remove_account(tx, credentials.account_named(tx, login).id)
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class House:
+    """An installation opened by a command, with or without a running server beside it."""
+
+    accounts: AccountBook
+
+
+@contextlib.asynccontextmanager
+async def open_house(settings: Settings) -> AsyncIterator[House]:
+    """Open the data folder, made if need be."""
+    _make_folder(settings.data)
+    store = SqliteStore(settings.database, SystemClock())
+    try:
+        yield House(AccountBook(store, guard_of(settings)))
+    finally:
+        await store.close()
+
+
+def guard_of(settings: Settings) -> Guard:
+    """Return the guard of outbound calls."""
+    return Guard(settings.allow_addresses, allow_loopback=settings.listens_on_loopback_only)
+
+
+def serve(settings: Settings, *, announce: Callable[[Started], None]) -> int:
+    """Run until SIGTERM or SIGINT; return the exit code."""
+    return uvloop.run(_serve(settings, announce))
+
+
+async def _serve(settings: Settings, announce: Callable[[Started], None]) -> int:
+    _make_folder(settings.data)
+    with _sole_engine(settings.data), _bound(settings) as sock:
+        store = SqliteStore(settings.database, SystemClock())
+        http = HttpClient(
+            guard_of(settings), user_agent=f"Textgate/{__version__}", ca_file=settings.ca_file
+        )
+        try:
+            return await _run(settings, store, http, sock, announce)
+        finally:
+            await http.close()
+            await store.close()
+
+
+async def _run(
+    settings: Settings,
+    store: SqliteStore,
+    http: HttpClient,
+    sock: socket.socket,
+    announce: Callable[[Started], None],
+) -> int:
+    clock, guard = SystemClock(), guard_of(settings)
+    first = await AccountBook(store, guard).first()
+    engine = Engine(
+        store,
+        clock,
+        http,
+        guard,
+        policy=RetryPolicy(settings.channel_retry_waits),
+        channel_concurrency=settings.channel_concurrency,
+        webhook_concurrency=settings.webhook_concurrency,
+        webhook_concurrency_total=settings.webhook_concurrency_total,
+        webhook_jitter=settings.webhook_jitter,
+        retention=settings.retention,
+    )
+    services = Services(
+        store=store,
+        settings=settings,
+        guard=guard,
+        clock=clock,
+        exposition=telemetry.exposition,
+        jwt_secret=kept_jwt_secret(settings),
+    )
+    server = _Server(_uvicorn_config(settings, build_api(services)))
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    await engine.start()
+    server.on_started = lambda: announce(Started(_url(settings, sock), settings.data, first))
+    serving = asyncio.create_task(server.serve(sockets=[sock]))
+    await asyncio.wait(
+        {serving, asyncio.ensure_future(stop.wait())}, return_when=asyncio.FIRST_COMPLETED
+    )
+    log.info("stopping")
+    bound = settings.stop_timeout.total_seconds()
+    server.should_exit = True
+    with contextlib.suppress(TimeoutError):
+        await asyncio.wait_for(serving, bound)
+    await engine.stop(bound)
+    log.info("stopped")
+    return 0
+
+
+class _Server(uvicorn.Server):
+    """uvicorn without its signal handlers: ``_run`` decides when to stop, and the exit code."""
+
+    on_started: Callable[[], None]
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self.on_started()
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+def _uvicorn_config(settings: Settings, api: object) -> uvicorn.Config:
+    return uvicorn.Config(
+        api,  # type: ignore[arg-type]
+        http="httptools",
+        ws="none",
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=bool(settings.trusted_proxies),
+        forwarded_allow_ips=list(settings.trusted_proxies),
+        ssl_certfile=settings.tls_cert,
+        ssl_keyfile=settings.tls_key,
+        backlog=1024,
+        limit_concurrency=2_000,
+        timeout_keep_alive=75,
+        h11_max_incomplete_event_size=65_536,
+        timeout_graceful_shutdown=max(1, int(settings.stop_timeout.total_seconds())),
+    )
+
+
+def _url(settings: Settings, sock: socket.socket) -> str:
+    host, port = sock.getsockname()[:2]
+    scheme = "https" if settings.tls_cert else "http"
+    return f"{scheme}://{f'[{host}]' if ':' in host else host}:{port}"
+
+
+def _make_folder(folder: Path) -> None:
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+
+@contextlib.contextmanager
+def _bound(settings: Settings) -> Iterator[socket.socket]:
+    """Bind before anything is announced, so that a taken port is a clear error."""
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as sock:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            sock.bind((settings.host, settings.port))
+        except OSError as problem:
+            raise Unavailable(
+                f"cannot listen on {settings.host} port {settings.port}: {problem.strerror}"
+            ) from None
+        yield sock
+
+
+@contextlib.contextmanager
+def _sole_engine(folder: Path) -> Iterator[None]:
+    """One engine only may work on an embedded database: it ends the leases of the one before."""
+    descriptor = os.open(folder / "serve.lock", os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        raise Conflict(f"another textgate serves the data in {folder}") from None
+    else:
+        yield
+    finally:
+        os.close(descriptor)
