@@ -1,7 +1,6 @@
 """``textgate serve``: what is printed at a start, and how it stops."""
 
 import json
-import os
 import re
 import shutil
 import signal
@@ -110,8 +109,18 @@ def test_https_is_served_without_a_proxy(textgate: Command, tls: tuple[Path, Pat
     stopped(process)
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
-def test_a_data_folder_that_cannot_be_made_is_told(textgate: Command) -> None:
-    done = textgate("serve", "--data", "/proc/textgate")
-    assert done.returncode == 1
-    assert "Traceback" not in done.stderr
+@pytest.mark.parametrize("words", [("serve", "--port", "0"), ("account", "list")])
+def test_data_that_cannot_be_used_is_told_in_one_line(
+    textgate: Command, words: tuple[str, ...]
+) -> None:
+    nowhere = textgate(*words, "--data", "/proc/textgate")
+    assert (nowhere.returncode, nowhere.stderr.count("\n")) == (1, 1)
+    assert "/proc/textgate" in nowhere.stderr
+
+    (textgate.folder / "textgate-data").mkdir(mode=0o700)
+    file = textgate.folder / "textgate-data" / "textgate.db"
+    file.write_bytes(b"this is not a database, whatever its name says" * 100)
+    broken = textgate(*words)
+    assert broken.returncode == 1
+    assert "textgate-data/textgate.db cannot be used" in broken.stderr
+    assert "Traceback" not in broken.stderr

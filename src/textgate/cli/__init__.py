@@ -19,6 +19,10 @@ def main() -> None:
 
         code = Exit.USAGE if isinstance(refused, SettingError) else Exit.FAILED
         _end(code, refused.message)
+    except OSError as wrong:
+        if wrong.filename is None:  # not about a file that the person named: a fault of ours
+            raise
+        _end(Exit.FAILED, f"{wrong.filename}: {wrong.strerror}")
 
 
 def _end(code: Exit, message: str) -> None:

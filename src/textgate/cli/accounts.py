@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, TypeVar
 
+from textgate.cli.exits import database_told
 from textgate.cli.output import GOOD, Output
 from textgate.config import Settings
 from textgate.domain.times import rfc3339
@@ -52,4 +53,5 @@ def _in_the_house(settings: Settings, work: "Callable[[House], Awaitable[T]]") -
         async with open_house(settings) as house:
             return await work(house)
 
-    return asyncio.run(inside())
+    with database_told(settings.database):
+        return asyncio.run(inside())

@@ -4,6 +4,7 @@ import shlex
 from typing import TYPE_CHECKING
 
 from textgate.cli import logs
+from textgate.cli.exits import database_told
 from textgate.cli.output import GOOD, QUIET, STRONG, Output, compact
 from textgate.config import Settings
 
@@ -19,7 +20,8 @@ def run(settings: Settings, output: Output) -> int:
     logs.set_up(settings)
     from textgate import app
 
-    return app.serve(settings, announce=lambda started: announce(started, settings, output))
+    with database_told(settings.database):
+        return app.serve(settings, announce=lambda started: announce(started, settings, output))
 
 
 def announce(started: "Started", settings: Settings, output: Output) -> None:
