@@ -1,17 +1,15 @@
-"""Registered webhooks: who is told of what, and telling it again.
+"""Registered webhooks: who is told of what.
 
 Whether a URL may be called at all is asked of the guard before the write
 (``Guard.check_registration``): it may have to resolve a name, and a transaction waits for nothing.
 """
 
-from dataclasses import dataclass
-
 import msgspec
+from msgspec import UNSET, UnsetType
 
 from textgate.domain.account import Account
 from textgate.domain.errors import Conflict, Invalid, NotFound
-from textgate.domain.event import Delivery, DeliveryState, Event, EventType, Webhook
-from textgate.domain.identity import ENTROPY_BYTES, make_id
+from textgate.domain.event import DeliveryState, Event, EventType, Webhook
 from textgate.domain.times import Milliseconds
 from textgate.gateway.announce import owe
 from textgate.gateway.sample import sample_payload
@@ -57,6 +55,32 @@ def register(
     if not known.enabled:
         resume(tx, changed)
     return changed
+
+
+class Changes(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What is to be different; the rest stays."""
+
+    url: str | UnsetType = UNSET
+    event: EventType | UnsetType = UNSET
+    device_id: str | UnsetType | None = UNSET
+    enabled: bool | UnsetType = UNSET
+
+
+def change(tx: Tx, account_id: str, webhook_id: str, changes: Changes) -> Webhook:
+    """Change what is given. Raises ``NotFound`` or ``Invalid``."""
+    known = known_webhook(tx, account_id, webhook_id)
+    given = {
+        name: value
+        for name in ("url", "event", "device_id")
+        if (value := getattr(changes, name)) is not UNSET
+    }
+    if changes.device_id is not UNSET and changes.device_id != known.device_id:
+        check(tx, account_id, id=None, event=known.event, device_id=changes.device_id)
+    changed: Webhook = msgspec.structs.replace(known, **given, updated_at=tx.now)
+    tx.webhooks.save(changed)
+    if changes.enabled is UNSET or changes.enabled == known.enabled:
+        return changed
+    return set_enabled(tx, account_id, webhook_id, changes.enabled)
 
 
 def check(
@@ -170,82 +194,12 @@ async def resume_all(store: Store, account_id: str, webhook_id: str) -> int:
     return total
 
 
-@dataclass(frozen=True, slots=True)
-class Wanted:
-    """Which deliveries of a webhook are to be made again: those of events in [since, until)."""
-
-    states: tuple[DeliveryState, ...] = (DeliveryState.DEAD,)
-    since: Milliseconds = 0
-    until: Milliseconds | None = None
-
-
-def replay(
-    tx: Tx, account_id: str, webhook_id: str, wanted: Wanted, *, before: str | None = None
-) -> tuple[int, str | None]:
-    """Make up to ``CHUNK`` of the wanted deliveries due again, the newest first.
-
-    Returns how many, and ``before`` for the next call, or None when nothing is left. The cursor
-    is what keeps a loop over calls from replaying what it has just had delivered. Raises
-    ``NotFound``, or ``Conflict`` while the webhook is disabled.
-    """
-    webhook = _enabled(tx, account_id, webhook_id)
-    if before is None and wanted.until is not None:
-        before = _first_id_at(wanted.until)
-    page = tx.deliveries.page(
-        account_id, webhook.key, before=before, states=wanted.states, limit=CHUNK
-    )
-    first = _first_id_at(wanted.since)
-    chosen = [delivery for delivery in page if delivery.event_id >= first]
-    count = sum(_again(tx, delivery) for delivery in chosen)
-    more = len(chosen) == CHUNK
-    return count, chosen[-1].event_id if more else None
-
-
-async def replay_all(store: Store, account_id: str, webhook_id: str, wanted: Wanted) -> int:
-    """Make all wanted deliveries due again, in short writes; return how many."""
-    before: str | None = None
-
-    def chunk(tx: Tx) -> tuple[int, str | None]:
-        return replay(tx, account_id, webhook_id, wanted, before=before)
-
-    total, before = await store.write(chunk)
-    while before is not None:
-        count, before = await store.write(chunk)
-        total += count
-    return total
-
-
-def replay_one(tx: Tx, account_id: str, webhook_id: str, event_id: str) -> Delivery:
-    """Make one delivery due now, from the start of its schedule, whatever became of it.
-
-    Raises ``NotFound``, or ``Conflict`` while it is being made or the webhook is disabled.
-    """
-    webhook = _enabled(tx, account_id, webhook_id)
-    delivery = tx.deliveries.get(account_id, webhook.key, event_id)
-    if delivery is None:
-        raise NotFound("this webhook has no delivery of that event")
-    if delivery.holder is not None:
-        raise Conflict("this delivery is under way")
-    _again(tx, delivery)
-    return tx.deliveries.get(account_id, webhook.key, event_id) or delivery
-
-
-def _enabled(tx: Tx, account_id: str, webhook_id: str) -> Webhook:
+def enabled_webhook(tx: Tx, account_id: str, webhook_id: str) -> Webhook:
+    """Return the webhook. Raises ``NotFound``, or ``Conflict`` while it is disabled."""
     webhook = known_webhook(tx, account_id, webhook_id)
     if not webhook.enabled:
         raise Conflict("the webhook is disabled; enable it first")
     return webhook
-
-
-def _again(tx: Tx, delivery: Delivery) -> int:
-    return tx.deliveries.replay(
-        delivery.account_id, delivery.lane, event_id=delivery.event_id, states=(delivery.state,)
-    )
-
-
-def _first_id_at(at: Milliseconds) -> str:
-    """The smallest id that can be made at this time: ids sort by time."""
-    return make_id(max(0, at), bytes(ENTROPY_BYTES))
 
 
 def test(tx: Tx, account_id: str, webhook_id: str) -> Event:
@@ -253,7 +207,7 @@ def test(tx: Tx, account_id: str, webhook_id: str) -> Event:
 
     Raises ``NotFound``, or ``Conflict`` while the webhook is disabled.
     """
-    webhook = _enabled(tx, account_id, webhook_id)
+    webhook = enabled_webhook(tx, account_id, webhook_id)
     event = Event(
         account_id=account_id,
         id=tx.new_id(),

@@ -1,0 +1,19 @@
+"""Textgate's own API, ``/v1``: snake_case, one envelope for lists and one for errors."""
+
+from textgate.api.native_v1 import account, channels, deliveries, events, messages, webhooks
+from textgate.api.operation import Group
+from textgate.api.problem import NATIVE
+
+GROUP = Group(
+    "Textgate",
+    ("/v1",),
+    NATIVE,
+    (
+        *messages.OPERATIONS,
+        *channels.OPERATIONS,
+        *webhooks.OPERATIONS,
+        *deliveries.OPERATIONS,
+        *events.OPERATIONS,
+        *account.OPERATIONS,
+    ),
+)
