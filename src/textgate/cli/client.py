@@ -55,13 +55,12 @@ class Client:
         wanted = {"id": None, "event": event, "url": url}
         return await self._object("POST", f"{DIALECT}/webhooks", wanted)
 
-    async def webhook_secret(self, webhook_id: str) -> str:
-        """The secret that signs the calls to a webhook."""
-        path = f"/v1/webhooks/{quote(webhook_id, safe='')}/secret"
-        return str((await self._object("GET", path))["secret"])
+    async def webhook_secret(self) -> str:
+        """The secret that signs the account's webhook calls."""
+        return str((await self._object("GET", "/v1/webhook-secret"))["secret"])
 
     async def events(self, after: str | None, limit: int) -> dict[str, Any]:
-        """A page of the event feed: ``items``, oldest first, and ``next``."""
+        """A page of the event feed: ``items``, oldest first; ``next`` is the ``after`` to go on."""
         query = {"limit": limit} | ({"after": after} if after else {})
         return await self._object("GET", f"/v1/events?{urlencode(query)}")
 

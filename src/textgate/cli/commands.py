@@ -188,7 +188,10 @@ def tail(
     ca_file: options.Trust = None,
     after: Annotated[
         str | None,
-        typer.Option(help="Begin after this event's id; else with the oldest.", metavar="ID"),
+        typer.Option(
+            help="Begin after this event's id; latest: with what is new; else with the oldest.",
+            metavar="ID",
+        ),
     ] = None,
     count: Annotated[
         int | None, typer.Option(min=1, help="Stop after so many events.", metavar="N")

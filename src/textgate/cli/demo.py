@@ -72,7 +72,7 @@ async def _play(client: Client, receiver: Receiver, url: str, story: _Story) -> 
     for event in EVENTS:
         webhook = await client.add_webhook(event, url)
         story.tell("webhook", f"webhook for {event}: {webhook['id']}", webhook=webhook)
-    receiver.secrets = (await client.webhook_secret(webhook["id"]),)
+    receiver.secrets = (await client.webhook_secret(),)
     missing, messages = set(), []
     for number, events in WANTED.items():
         message = await client.send([number], "Hello from the Textgate demo")

@@ -16,7 +16,8 @@ INTERVAL_S = 0.5
 def tail(
     target: Target, output: Output, *, after: str | None, count: int | None, follow: bool
 ) -> None:
-    """Print events, oldest first, beginning after the event ``after``; Ctrl-C is a good end."""
+    """Print events, oldest first, beginning after the event ``after``
+    (``latest``: only what is new); Ctrl-C is a good end."""
     with contextlib.suppress(KeyboardInterrupt):
         asyncio.run(_tail(target, output, after, count, follow))
 
@@ -27,10 +28,10 @@ async def _tail(
     left = count
     async with connect(target) as client:
         while left is None or left > 0:
-            items = await _page(client, after, PAGE if left is None else min(PAGE, left))
+            page = await _page(client, after, PAGE if left is None else min(PAGE, left))
+            items, after = page["items"], page["next"] or after
             for event in items:
                 show(event, output)
-                after = str(event["id"])
             if left is not None:
                 left -= len(items)
             if not items:
@@ -39,11 +40,11 @@ async def _tail(
                 await asyncio.sleep(INTERVAL_S)
 
 
-async def _page(client: Client, after: str | None, limit: int) -> list[dict[str, Any]]:
+async def _page(client: Client, after: str | None, limit: int) -> dict[str, Any]:
     """The next events, fewer if so many do not fit into one answer."""
     while True:
         try:
-            return list((await client.events(after, limit))["items"])
+            return await client.events(after, limit)
         except TooLong:
             if limit == 1:
                 raise
@@ -53,7 +54,7 @@ async def _page(client: Client, after: str | None, limit: int) -> list[dict[str,
 def show(event: dict[str, Any], output: Output) -> None:
     """Print one event."""
     output.item(event)
-    name, payload = str(event["event"]), event.get("payload") or {}
+    name, payload = str(event["type"]), event.get("payload") or {}
     style = BAD if name == "sms:failed" else GOOD if name == "sms:delivered" else ""
     brief = pairs(
         {
