@@ -54,8 +54,10 @@ _AT = re.compile(r"(.*?) - at `(?:key in )?\$\.?(.*)`", re.DOTALL)
 _MISSING = re.compile(r"Object missing required field `(.*)`", re.DOTALL)
 
 
-def unreadable(error: ValueError) -> Invalid:
+def unreadable(error: Exception) -> Invalid:
     """Say which member of a request has the wrong shape, from msgspec's error."""
+    if isinstance(error, RecursionError):
+        return Invalid("failed to parse body: it is nested too deeply")
     if not isinstance(error, msgspec.ValidationError):
         return Invalid(f"failed to parse body: {error}")
     told = str(error)
