@@ -1,93 +1,162 @@
-"""What operators watch: metrics for Prometheus, and one wide line of log per attempt."""
+"""What operators watch: metrics for Prometheus.
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+The counters are plain numbers, changed on the event loop alone, because eight of them move for
+every message; ``prometheus_client`` reads them when somebody asks and writes its text format.
+"""
+
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator
+
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.metrics_core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    Metric,
+)
+from prometheus_client.registry import Collector
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
-REGISTRY = CollectorRegistry()
-
-_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
-_AGES = (0.01, 0.05, 0.1, 0.5, 1, 5, 15, 60, 300, 900, 3600, 14400, 86400)
-
-ACCEPTED = Counter(
-    "textgate_messages_accepted_total",
-    "Messages accepted, safe on disk.",
-    ["door"],
-    registry=REGISTRY,
+_REGISTRY = CollectorRegistry()
+_SECONDS = (
+    0.001,
+    0.0025,
+    0.005,
+    0.01,
+    0.025,
+    0.05,
+    0.1,
+    0.25,
+    0.5,
+    1.0,
+    2.5,
+    5.0,
+    10.0,
+    30.0,
+    60.0,
 )
+_AGES = (0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 15.0, 60.0, 300.0, 900.0, 3600.0, 14400.0, 86400.0)
+
+
+class Counter(Collector):
+    """Counts, by the values of its labels."""
+
+    def __init__(self, name: str, documentation: str, labels: Iterable[str] = ()) -> None:
+        self._about = (name, documentation, None, tuple(labels))
+        self._counts: dict[tuple[str, ...], int] = {}
+        _REGISTRY.register(self)
+
+    def inc(self, *labels: str) -> None:
+        self._counts[labels] = self._counts.get(labels, 0) + 1
+
+    def collect(self) -> Iterator[Metric]:
+        name, documentation, _, labels = self._about
+        family = CounterMetricFamily(name, documentation, labels=labels)
+        for values, count in self._counts.items():
+            family.add_metric(values, count)
+        yield family
+
+
+class Gauge(Collector):
+    """A number that goes up and down, by the values of its labels."""
+
+    def __init__(self, name: str, documentation: str, labels: Iterable[str] = ()) -> None:
+        self._about = (name, documentation, tuple(labels))
+        self._values: dict[tuple[str, ...], float] = {}
+        _REGISTRY.register(self)
+
+    def set(self, value: float, *labels: str) -> None:
+        self._values[labels] = value
+
+    def collect(self) -> Iterator[Metric]:
+        name, documentation, labels = self._about
+        family = GaugeMetricFamily(name, documentation, labels=labels)
+        for values, value in self._values.items():
+            family.add_metric(values, value)
+        yield family
+
+
+class Histogram(Collector):
+    """How often a value fell into each bucket, by the values of its labels."""
+
+    def __init__(
+        self,
+        name: str,
+        documentation: str,
+        labels: Iterable[str] = (),
+        *,
+        buckets: tuple[float, ...] = _SECONDS,
+    ) -> None:
+        self._about = (name, documentation, tuple(labels))
+        self._bounds = buckets
+        self._found: dict[
+            tuple[str, ...], list[float]
+        ] = {}  # a count for each bucket, then the sum
+        _REGISTRY.register(self)
+
+    def observe(self, value: float, *labels: str) -> None:
+        found = self._found.get(labels)
+        if found is None:
+            found = self._found[labels] = [0.0] * (len(self._bounds) + 2)
+        found[bisect_left(self._bounds, value)] += 1
+        found[-1] += value
+
+    def collect(self) -> Iterator[Metric]:
+        name, documentation, labels = self._about
+        family = HistogramMetricFamily(name, documentation, labels=labels)
+        for values, found in self._found.items():
+            total, buckets = 0.0, []
+            for bound, count in zip((*map(str, self._bounds), "+Inf"), found, strict=False):
+                total += count
+                buckets.append((bound, total))
+            family.add_metric(values, buckets, found[-1])
+        yield family
+
+
+ACCEPTED = Counter("textgate_messages_accepted", "Messages accepted, safe on disk.", ["door"])
 RECIPIENTS = Counter(
-    "textgate_recipients_total",
+    "textgate_recipients",
     "Recipients that reached a state, by channel; failed ones by reason.",
     ["state", "reason", "channel"],
-    registry=REGISTRY,
 )
 SEND_ATTEMPTS = Counter(
-    "textgate_send_attempts_total",
-    "Attempts to send, by channel and outcome.",
-    ["channel", "outcome"],
-    registry=REGISTRY,
+    "textgate_send_attempts", "Attempts to send, by channel and outcome.", ["channel", "outcome"]
 )
-SEND_SECONDS = Histogram(
-    "textgate_send_seconds",
-    "Duration of an attempt to send.",
-    ["channel"],
-    buckets=_SECONDS,
-    registry=REGISTRY,
-)
+SEND_SECONDS = Histogram("textgate_send_seconds", "Duration of an attempt to send.", ["channel"])
 TIME_TO_SENT = Histogram(
     "textgate_time_to_sent_seconds",
     "From accepting a message to handing it to the carrier.",
     buckets=_AGES,
-    registry=REGISTRY,
 )
 CALLS = Counter(
-    "textgate_webhook_calls_total",
-    "Calls of webhooks, by outcome (ok, refused, retried, dead, disabled).",
+    "textgate_webhook_calls",
+    "Calls of webhooks, by outcome (ok, retried, dead, disabled).",
     ["outcome"],
-    registry=REGISTRY,
 )
-CALL_SECONDS = Histogram(
-    "textgate_webhook_call_seconds",
-    "Duration of a call of a webhook.",
-    buckets=_SECONDS,
-    registry=REGISTRY,
-)
+CALL_SECONDS = Histogram("textgate_webhook_call_seconds", "Duration of a call of a webhook.")
 TIME_TO_TOLD = Histogram(
-    "textgate_time_to_told_seconds",
-    "From an event to the webhook's 2xx.",
-    buckets=_AGES,
-    registry=REGISTRY,
+    "textgate_time_to_told_seconds", "From an event to the webhook's 2xx.", buckets=_AGES
 )
 IN_MEMORY = Gauge(
-    "textgate_work_in_memory",
-    "Work held by this process, begun or about to be.",
-    ["work"],
-    registry=REGISTRY,
+    "textgate_work_in_memory", "Work held by this process, begun or about to be.", ["work"]
 )
 RESTING = Gauge(
-    "textgate_lanes_resting",
-    "Channels and webhooks that failed so often that they are left alone for a while.",
-    ["work"],
-    registry=REGISTRY,
+    "textgate_lanes_resting", "Lanes that failed so often that they are left alone.", ["work"]
 )
 QUEUE = Gauge(
-    "textgate_queue_depth",
-    "Recipients and deliveries to which something is owed.",
-    ["work"],
-    registry=REGISTRY,
+    "textgate_queue_depth", "Recipients and deliveries to which something is owed.", ["work"]
 )
 OLDEST = Gauge(
     "textgate_oldest_unfinished_seconds",
     "Age of the oldest message to which something is owed.",
-    registry=REGISTRY,
 )
 LATE_RESULTS = Counter(
-    "textgate_late_results_total",
+    "textgate_late_results",
     "Results that came after their lease had ended and so changed nothing.",
     ["work"],
-    registry=REGISTRY,
 )
 
 
 def exposition() -> bytes:
     """Return all metrics in the Prometheus text format."""
-    return generate_latest(REGISTRY)
+    return generate_latest(_REGISTRY)

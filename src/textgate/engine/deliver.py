@@ -101,12 +101,12 @@ class Deliver:
     async def run(self, job: SendJob, lane: Lane[SendJob]) -> None:
         if self._clock.now() >= job.recipient.deadline:
             await self._store.write(lambda tx: expire(tx, job))
-            telemetry.RECIPIENTS.labels("Failed", Reason.EXPIRED, job.lane).inc()
+            telemetry.RECIPIENTS.inc("Failed", Reason.EXPIRED, job.lane)
             return
         opened = await self._opened(job)
         if opened is None:
             await self._store.write(lambda tx: give_up(tx, job, Reason.NO_CHANNEL))
-            telemetry.RECIPIENTS.labels("Failed", Reason.NO_CHANNEL, job.lane).inc()
+            telemetry.RECIPIENTS.inc("Failed", Reason.NO_CHANNEL, job.lane)
             return
         lane.capacity = opened.channel.max_in_flight
         lane.pace.rate = opened.channel.rate
@@ -120,7 +120,7 @@ class Deliver:
         if not resend:
             leave = await self._store.write(lambda tx: begin(tx, job, started_at))
         if leave is Leave.LOST:
-            telemetry.LATE_RESULTS.labels(self.work).inc()
+            telemetry.LATE_RESULTS.inc(self.work)
             return
         clock = time.perf_counter()
         outcome = (
@@ -163,8 +163,8 @@ class Deliver:
         name = type(outcome).__name__.lower()
         reason = "" if isinstance(outcome, Accepted) else outcome.reason
         now = self._clock.now()
-        telemetry.SEND_ATTEMPTS.labels(job.lane, name).inc()
-        telemetry.SEND_SECONDS.labels(job.lane).observe(report.elapsed_ms / 1000)
+        telemetry.SEND_ATTEMPTS.inc(job.lane, name)
+        telemetry.SEND_SECONDS.observe(report.elapsed_ms / 1000, job.lane)
         if reason in ILLNESS:
             if lane.breaker.failed(now):
                 log.warning("channel rests", channel=job.lane, until=lane.breaker.resting_until)
@@ -172,11 +172,11 @@ class Deliver:
         elif lane.breaker.succeeded():
             log.info("channel is well again", channel=job.lane)
         if decision is None:
-            telemetry.LATE_RESULTS.labels(self.work).inc()
+            telemetry.LATE_RESULTS.inc(self.work)
         elif isinstance(decision, Finish):
             failed = decision.signal in (Signal.FAILED, Signal.EXPIRED)
             state = "Failed" if failed else decision.signal.capitalize()
-            telemetry.RECIPIENTS.labels(state, reason if failed else "", job.lane).inc()
+            telemetry.RECIPIENTS.inc(state, reason if failed else "", job.lane)
             if decision.signal is Signal.SENT:
                 telemetry.TIME_TO_SENT.observe((now - job.message.created_at) / 1000)
         log.info(
@@ -233,7 +233,7 @@ class Deliver:
     async def _receive(self, receipt: Receipt) -> None:
         known = await self._store.write(lambda tx: receive(tx, receipt))
         if known:
-            telemetry.RECIPIENTS.labels(receipt.state, "receipt", receipt.channel_id).inc()
+            telemetry.RECIPIENTS.inc(receipt.state, "receipt", receipt.channel_id)
 
     async def close(self) -> None:
         for opened in self._open.values():

@@ -64,8 +64,6 @@ class Dispatcher(Generic[J]):
         self._turn: dict[Lane[J], None] = {}  # lanes that could go but for the limit over all
         self._alarm = Alarm(clock)
         self._stopping = False
-        self._in_memory = telemetry.IN_MEMORY.labels(runner.work)
-        self._resting = telemetry.RESTING.labels(runner.work)
 
     def room(self, lane: str) -> bool:
         """Whether work of ``lane`` born now would be begun here soon."""
@@ -99,12 +97,17 @@ class Dispatcher(Generic[J]):
             except Exception:
                 log.exception("claim failed", work=self._runner.work)
                 soonest = self._clock.now() + LOOK_EVERY_MS
-            self._in_memory.set(self._waiting + self._in_flight)
             now = self._clock.now()
-            self._resting.set(sum(lane.breaker.rests(now) for lane in self._lanes.values()))
+            self._measure(now)
             self._forget_idle()
             await self._clock.sleep(BREATH_MS)
             await self._alarm.wait(min(soonest, now + LOOK_EVERY_MS))
+
+    def _measure(self, now: Milliseconds) -> None:
+        work = self._runner.work
+        resting = sum(lane.breaker.rests(now) for lane in self._lanes.values())
+        telemetry.IN_MEMORY.set(self._waiting + self._in_flight, work)
+        telemetry.RESTING.set(resting, work)
 
     async def _claim(self) -> Milliseconds:
         """Take what is due and fits; return when to look again."""

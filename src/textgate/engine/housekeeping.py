@@ -70,8 +70,8 @@ class Housekeeping:
         messages, deliveries, oldest = await self._store.read(
             lambda tx: (tx.recipients.owed(), tx.deliveries.owed(), tx.messages.oldest_open())
         )
-        telemetry.QUEUE.labels("send").set(messages)
-        telemetry.QUEUE.labels("notify").set(deliveries)
+        telemetry.QUEUE.set(messages, "send")
+        telemetry.QUEUE.set(deliveries, "notify")
         age = 0 if oldest is None else max(0, self._clock.now() - oldest) / 1000
         telemetry.OLDEST.set(age)
 

@@ -141,7 +141,7 @@ class Notify:
     def _note(self, job: CallJob, lane: Lane[CallJob], call: Call, mine: bool) -> None:
         outcome = OUTCOME[type(call.verdict)]
         now = self._clock.now()
-        telemetry.CALLS.labels(outcome).inc()
+        telemetry.CALLS.inc(outcome)
         telemetry.CALL_SECONDS.observe(call.elapsed_ms / 1000)
         if call.status is None:  # no answer at all: it may hang for 30 s each time
             lane.breaker.failures += 1
@@ -150,7 +150,7 @@ class Notify:
         if isinstance(call.verdict, Told):
             telemetry.TIME_TO_TOLD.observe((now - job.event.created_at) / 1000)
         if not mine:
-            telemetry.LATE_RESULTS.labels(self.work).inc()
+            telemetry.LATE_RESULTS.inc(self.work)
         log.info(
             "webhook",
             account=job.event.account_id,
