@@ -1,0 +1,1 @@
+"""The one door to the outside: which addresses may be dialled, and how they are called."""

@@ -1,0 +1,66 @@
+"""Request headers, as libcurl wants them told."""
+
+import re
+from collections.abc import Sequence
+from functools import lru_cache
+
+_ACCEPT, _ACCEPT_ENCODING, _CONTENT_TYPE, _USER_AGENT, _REPEATABLE = 1, 2, 4, 8, 16
+_MEANING = {
+    "accept": _ACCEPT,
+    "accept-encoding": _ACCEPT_ENCODING,
+    "content-type": _CONTENT_TYPE,
+    "user-agent": _USER_AGENT,
+    "idempotency-key": _REPEATABLE,
+    "webhook-id": _REPEATABLE,
+}
+_OURS = frozenset(
+    [
+        *("connection", "content-length", "expect", "host", "http2-settings", "keep-alive"),
+        *("proxy-authorization", "proxy-connection", "te", "trailer", "transfer-encoding"),
+        "upgrade",
+    ]
+)
+"""What frames a message belongs to the client: a wrong one would let one caller's request end in
+the middle of the next one's, on a connection that both use."""
+_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_REPEATABLE_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE"})
+_EXPECT_ABOVE = 1_000_000
+"""libcurl asks before it sends a body of 1 MiB."""
+
+
+def request_lines(
+    headers: Sequence[tuple[str, str]], method: str, body_length: int
+) -> tuple[list[str], bool]:
+    """Return libcurl's header lines, and whether the request may be repeated unasked.
+
+    ValueError: a header is malformed, or is not the caller's to set.
+    """
+    lines, seen = [], 0
+    for name, value in headers:
+        seen |= _meaning(name)
+        # "Name:" would tell libcurl to leave the header out.
+        lines.append(f"{name}: {value}" if value.strip() else f"{name};")
+    joined = "".join(lines)
+    if "\n" in joined or "\r" in joined or "\0" in joined or not joined.isascii():
+        raise ValueError("a header's value contains a line break or a non-ASCII character")
+    # What libcurl would add of its own.
+    if not seen & _ACCEPT:
+        lines.append("Accept:")
+    if not seen & _ACCEPT_ENCODING:
+        lines.append("Accept-Encoding:")
+    if body_length:
+        if not seen & _CONTENT_TYPE:
+            lines.append("Content-Type:")
+        if body_length > _EXPECT_ABOVE:
+            lines.append("Expect:")
+    return lines, method in _REPEATABLE_METHODS or bool(seen & _REPEATABLE)
+
+
+@lru_cache(1024)
+def _meaning(name: str) -> int:
+    if not _TOKEN.fullmatch(name):
+        raise ValueError(f"{name!r} is no header name")
+    lowered = name.lower()
+    if lowered in _OURS:
+        raise ValueError(f"the header {name} is set by the client itself")
+    return _MEANING.get(lowered, 0)

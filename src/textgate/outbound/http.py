@@ -1,0 +1,134 @@
+"""The HTTP client through which every outbound byte goes: libcurl, guarded and bounded.
+
+A call never raises for what the far side does: it comes back as a ``Reply`` or a ``Failure``.
+Redirects are not followed, proxies and ``.netrc`` are not looked for, cookies are not kept, TLS is
+always verified.
+"""
+
+import asyncio
+import contextlib
+import threading
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from textgate.domain.errors import Invalid
+from textgate.outbound.driver import Driver
+from textgate.outbound.guard import Guard
+from textgate.outbound.headers import request_lines
+from textgate.outbound.reply import Failure, FailureKind, Reply
+from textgate.outbound.transfer import BODY_LIMIT, Constants, Transfer
+from textgate.outbound.trust import Trust
+from textgate.outbound.url import Url
+
+__all__ = ["BODY_LIMIT", "Failure", "FailureKind", "HttpClient", "Reply"]
+
+_METHODS = frozenset({"DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"})
+_KNOWN_URLS = 4096
+_CLOSE_SECONDS = 2.0
+
+
+class HttpClient:
+    """Calls http and https URLs. Belongs to the event loop of its first call.
+
+    ``ca_file`` names further authorities (PEM) beside the system's and certifi's; Invalid if it is
+    unusable. At most ``max_connections`` are open at once, ``max_host_connections`` to one host
+    and port; further calls wait, within their timeout. Close it in the end.
+    """
+
+    def __init__(
+        self,
+        guard: Guard,
+        *,
+        user_agent: str,
+        ca_file: Path | None = None,
+        max_connections: int = 512,
+        max_host_connections: int = 128,
+    ) -> None:
+        self._guard = guard
+        self._trust = Trust(ca_file)
+        self._constants = Constants(guard, user_agent, self._trust.path)
+        self._limits = (max_connections, max_host_connections)
+        self._driver: Driver | None = None
+        self._free: list[Transfer] = []
+        self._urls: dict[str, Url] = {}
+        self._closed = False
+
+    async def request(
+        self,
+        method: str,
+        url: str,
+        *,
+        headers: Sequence[tuple[str, str]] = (),
+        body: bytes = b"",
+        timeout: float,  # noqa: ASYNC109 - libcurl keeps it, for a fraction of the price
+        keep_headers: bool = False,
+    ) -> Reply | Failure:
+        """Make one call. ``timeout`` is in seconds and covers all of it.
+
+        Sent are the headers given, ``Host``, ``Content-Length`` and ``User-Agent``. ValueError:
+        the caller's own mistake (a malformed method, header or timeout). Cancelling the task ends
+        the call. If a kept connection dies before any answer, the request is sent again only if
+        that is harmless: its method is idempotent (RFC 9110 §9.2.2), or it carries an
+        ``Idempotency-Key`` or ``webhook-id``.
+        """
+        lines, repeatable = request_lines(headers, method, len(body))
+        if method not in _METHODS or timeout <= 0:
+            raise ValueError(f"{method} in {timeout} s is no call that can be made")
+        try:
+            target = self._urls.get(url) or self._check(url)
+        except Invalid as wrong:
+            return Failure(FailureKind.REFUSED, wrong.message, False, 0.0)
+        if self._closed:
+            return Failure(FailureKind.BROKEN, "the HTTP client is closed", False, 0.0)
+        driver = self._driver or self._start()
+        future: asyncio.Future[Reply | Failure] = driver.loop.create_future()
+        transfer = self._free.pop() if self._free else Transfer(self._constants)
+        transfer.prepare(future, method, target, lines, body, timeout, repeatable, keep_headers)
+        try:
+            driver.start(transfer)
+            return await future
+        finally:
+            driver.abort(transfer)
+            if len(self._free) < self._limits[0]:
+                self._free.append(transfer)
+
+    async def close(self) -> None:
+        """End every call (they come back as broken) and every connection, within 2 s."""
+        if self._closed:
+            return
+        self._closed = True
+        if self._driver is not None:
+            self._driver.stop("the HTTP client was closed")
+            await _bounded(self._driver.dispose)
+        self._trust.close()
+
+    def _check(self, url: str) -> Url:
+        checked = self._guard.check_url(url)
+        if len(self._urls) >= _KNOWN_URLS:
+            self._urls.clear()
+        self._urls[url] = checked
+        return checked
+
+    def _start(self) -> Driver:
+        total, host = self._limits
+        self._driver = Driver(max_connections=total, max_host_connections=host)
+        return self._driver
+
+
+async def _bounded(work: Callable[[], None]) -> None:
+    """Run ``work`` beside the loop, and leave it alone if it takes too long.
+
+    A thread of its own that nobody waits for: libcurl would sit out a look-up that the system's
+    resolver does not answer, and the loop's own threads are waited for at the end.
+    """
+    loop = asyncio.get_running_loop()
+    done = asyncio.Event()
+
+    def run() -> None:
+        work()
+        with contextlib.suppress(RuntimeError):  # the loop is gone already
+            loop.call_soon_threadsafe(done.set)
+
+    threading.Thread(target=run, name="textgate-http-close", daemon=True).start()
+    with contextlib.suppress(TimeoutError):
+        await asyncio.wait_for(done.wait(), _CLOSE_SECONDS)
