@@ -27,6 +27,8 @@ MAX_NUMBERS = 100
 MAX_NUMBER_LENGTH = 128
 MAX_TEXT = 65_535
 MIN_TTL_MS = 5_000
+MAX_TTL_MS = 3650 * 86_400_000
+"""Ten years: far beyond any use, and far from where times overflow."""
 MAX_ID_LENGTH = 36
 
 _encode = msgspec.json.Encoder().encode
@@ -60,6 +62,8 @@ def check(wanted: Submission, *, default_region: str | None) -> Checked:
         raise Invalid("conflict fields: ttl and validUntil", field="ttl")
     if wanted.ttl_ms is not None and wanted.ttl_ms < MIN_TTL_MS:
         raise Invalid("ttl must be at least 5 seconds", field="ttl")
+    if wanted.ttl_ms is not None and wanted.ttl_ms > MAX_TTL_MS:
+        raise Invalid("ttl must be at most ten years", field="ttl")
     if not -128 <= wanted.priority <= 127:
         raise Invalid("priority must be from -128 to 127", field="priority")
     if wanted.sim_number is not None and not 1 <= wanted.sim_number <= 3:

@@ -7,10 +7,8 @@ Whether a URL may be called at all is asked of the guard before the write
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from textgate.domain.account import Account
 from textgate.domain.errors import Conflict, Invalid, NotFound
 from textgate.domain.event import DeliveryState, Event, EventType, Webhook
-from textgate.domain.times import Milliseconds
 from textgate.gateway.announce import owe
 from textgate.gateway.sample import sample_payload
 from textgate.store.base import Store, Tx
@@ -220,12 +218,3 @@ def test(tx: Tx, account_id: str, webhook_id: str) -> Event:
     tx.events.add(event)
     owe(tx, event, webhook)
     return event
-
-
-def rotate_secret(tx: Tx, account_id: str, *, secret: str, overlap_ms: Milliseconds) -> Account:
-    """Sign with ``secret`` from now on, and with the one before it too for ``overlap_ms``."""
-    tx.accounts.rotate_secret(account_id, secret, tx.now + overlap_ms)
-    account = tx.accounts.get(account_id)
-    if account is None:
-        raise NotFound("account not found")
-    return account

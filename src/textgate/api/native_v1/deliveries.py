@@ -1,7 +1,6 @@
 """What webhooks were told, and telling it again; and the secret that signs it."""
 
-import secrets
-from typing import Annotated
+from typing import Annotated, Any
 
 import msgspec
 
@@ -15,10 +14,10 @@ from textgate.domain.errors import Invalid, NotFound
 from textgate.domain.event import CallAttempt, Delivery, DeliveryState
 from textgate.domain.signing import standard_webhooks_secret
 from textgate.domain.times import Milliseconds, rfc3339
-from textgate.gateway import replay, webhooks
+from textgate.gateway import replay
+from textgate.gateway.credentials import rotate_webhook_secret
 from textgate.store.base import Tx
 
-SECRET_BYTES = 24
 LONGEST_OVERLAP_S = 30 * 86_400
 
 
@@ -180,7 +179,7 @@ async def _replay(call: Call[None, Replay | None]) -> Answer:
     return Answer(202, Replayed(count))
 
 
-async def _secret(call: Call[None, None]) -> Answer:
+async def _secret(call: Call[Any, Any]) -> Answer:
     account_id = call.account.id
     account = await call.services.store.read(lambda tx: tx.accounts.get(account_id))
     if account is None:
@@ -190,11 +189,10 @@ async def _secret(call: Call[None, None]) -> Answer:
 
 async def _rotate(call: Call[None, Rotation | None]) -> Answer:
     account_id, overlap_ms = call.account.id, (call.body or Rotation()).overlap_s * 1000
-    secret = secrets.token_urlsafe(SECRET_BYTES)
-    account = await call.services.store.write(
-        lambda tx: webhooks.rotate_secret(tx, account_id, secret=secret, overlap_ms=overlap_ms)
+    await call.services.store.write(
+        lambda tx: rotate_webhook_secret(tx, account_id, overlap_ms=overlap_ms)
     )
-    return Answer(200, _secret_shape(account, call.services.clock.now()))
+    return await _secret(call)
 
 
 def _secret_shape(account: Account, now: Milliseconds) -> SecretShape:
