@@ -6,6 +6,11 @@ import msgspec
 
 from textgate.domain.times import parse_rfc3339, rfc3339
 
+LATEST = 253_402_300_799_999
+"""The last millisecond of the year 9999, which is the last that RFC 3339 can write."""
+EARLIEST = -62_135_596_800_000
+"""The first of the year 1."""
+
 DateTime = Annotated[str, msgspec.Meta(extra_json_schema={"format": "date-time"})]
 """A time in an answer: made by ``rfc3339(ms)``."""
 
@@ -27,7 +32,8 @@ def read_field(wanted: type, value: Any) -> Any:
         moment = parse_rfc3339(value)
     except (ValueError, OverflowError):
         raise ValueError("Expected a date-time of RFC 3339, e.g. 2026-05-06T07:08:09Z") from None
-    return Instant(moment)
+    # An offset can carry a moment just beyond what can be written back.
+    return Instant(min(max(moment, EARLIEST), LATEST))
 
 
 def field_schema(wanted: type) -> dict[str, Any]:
