@@ -1,0 +1,21 @@
+from collections.abc import AsyncIterator
+
+import pytest
+from provider_case import Bench
+
+from textgate.outbound.guard import Guard
+from textgate.outbound.http import HttpClient
+from textgate.testing.far_side import FarSide
+
+
+@pytest.fixture
+async def bench() -> AsyncIterator[Bench]:
+    """A far side on the loopback, a real HTTP client, and a clock that stands still."""
+    guard = Guard(allow_loopback=True)
+    http = HttpClient(guard, user_agent="textgate-tests")
+    async with FarSide() as far:
+        bench = Bench(http, guard, far)
+        yield bench
+        for channel in bench.opened:
+            await channel.close()
+        await http.close()
