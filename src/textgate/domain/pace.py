@@ -4,6 +4,9 @@ from dataclasses import dataclass
 
 from textgate.domain.times import Milliseconds
 
+LATE_MS = 10
+"""A start that comes at most so late does not put off those after it: timers ring late."""
+
 
 @dataclass(slots=True)
 class Pace:
@@ -13,13 +16,18 @@ class Pace:
     _next: float = 0.0
 
     def wait(self, now: Milliseconds) -> float:
-        """Return the milliseconds until the next start is allowed."""
-        return max(0.0, self._next - now) if self.rate else 0.0
+        """Return the milliseconds until the next start is allowed.
+
+        What falls into the millisecond that has begun may start: ``now`` is cut to whole ones.
+        """
+        left = self._next - now
+        return left if self.rate and left >= 1 else 0.0
 
     def start(self, now: Milliseconds) -> None:
         """Count a start."""
         if self.rate:
-            self._next = max(self._next, now) + 1000 / self.rate
+            due = self._next if self._next > now - LATE_MS else now
+            self._next = due + 1000 / self.rate
 
 
 @dataclass(slots=True)
@@ -40,9 +48,14 @@ class Breaker:
         return recovered
 
     def failed(self, now: Milliseconds) -> bool:
-        """Note a failure; True if a rest begins with it."""
+        """Note a failure; True if a rest begins with it.
+
+        During a rest only what was under way before can fail: that is no news.
+        """
+        if now < self.resting_until:
+            return False
         self.failures += 1
-        if self.failures < self.threshold or now < self.resting_until:
+        if self.failures < self.threshold:
             return False
         doublings = min(self.failures - self.threshold, 16)
         self.resting_until = now + min(self.first_rest_ms << doublings, self.longest_rest_ms)
