@@ -19,7 +19,8 @@ def parse_rfc3339(text: str) -> int:
 
     A ``+`` that a query decoder turned into a blank is forgiven.
     """
-    text = text.strip().replace(" ", "T", 1) if "T" not in text.upper() else text.strip()
+    text = text.strip().upper()
+    text = text if "T" in text else text.replace(" ", "T", 1)
     text = text.replace(" ", "+")
     moment = datetime.fromisoformat(text)
     if moment.tzinfo is None:
