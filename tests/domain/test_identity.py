@@ -1,0 +1,39 @@
+"""Ids sort by time, and keep to the alphabet that the clients know."""
+
+import re
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from textgate.domain.identity import ENTROPY_BYTES, make_id
+
+times = st.integers(0, 2**48 - 1)
+entropies = st.binary(min_size=ENTROPY_BYTES, max_size=ENTROPY_BYTES)
+
+
+@given(times, entropies)
+def test_an_id_has_21_characters_that_need_no_escape(now: int, entropy: bytes) -> None:
+    assert re.fullmatch(r"[A-Za-z0-9_-]{21}", make_id(now, entropy))
+
+
+@given(times, entropies, times, entropies)
+@settings(max_examples=300)
+def test_a_later_id_sorts_after_an_earlier_one(
+    one: int, entropy: bytes, other: int, more: bytes
+) -> None:
+    if one != other:
+        assert (make_id(one, entropy) < make_id(other, more)) == (one < other)
+
+
+@given(times, entropies)
+def test_nothing_sorts_before_the_id_without_entropy(now: int, entropy: bytes) -> None:
+    """A filter by time asks for ids from this one on."""
+    assert make_id(now, bytes(ENTROPY_BYTES)) <= make_id(now, entropy)
+
+
+@given(times, entropies, entropies)
+def test_two_ids_of_a_millisecond_differ_in_78_bits(now: int, one: bytes, other: bytes) -> None:
+    def bits(entropy: bytes) -> int:
+        return int.from_bytes(entropy, "big") >> 2
+
+    assert (make_id(now, one) == make_id(now, other)) == (bits(one) == bits(other))
