@@ -202,7 +202,7 @@ async def test_the_feed_of_events_misses_nothing_between_two_pages(store: Sqlite
         ids.append(event_id)
         await store.write(lambda tx, e=event_id: tx.events.add(like(EVENT, id=e)))  # type: ignore[misc]
     found = [""]
-    while page := await store.read(lambda tx: tx.events.after("acc", found[-1], 3)):
+    while page := await store.read(lambda tx, a=found[-1]: tx.events.after("acc", a, 3)):  # type: ignore[misc]
         found += [event.id for event in page]
     assert found[1:] == ids
 
