@@ -2,7 +2,9 @@
 
 import re
 from collections.abc import Iterable, Mapping
-from typing import Any
+from http import HTTPStatus
+from types import UnionType
+from typing import Any, Union, get_args, get_origin
 
 import msgspec
 
@@ -57,7 +59,9 @@ class _Types:
         for group in groups:
             wanted.append(group.edge.problem_type)
             for operation in group.operations:
-                wanted += [t for t in (operation.body, operation.answer) if _is_schema(t)]
+                wanted += [
+                    t for t in (operation.body, *_choices(operation.answer)) if _is_schema(t)
+                ]
         found, components = msgspec.json.schema_components(
             wanted, schema_hook=field_schema, ref_template=_REFERENCE
         )
@@ -65,7 +69,17 @@ class _Types:
         self.components = components
 
     def schema(self, wanted: Any) -> Schema:
+        """Return the schema of a type that some operation names."""
+        choices = [self._one(choice) for choice in _choices(wanted)]
+        return choices[0] if len(choices) == 1 else {"anyOf": choices}
+
+    def _one(self, wanted: Any) -> Schema:
         return next(schema for type_, schema in self._schemas if type_ == wanted)
+
+
+def _choices(wanted: Any) -> tuple[Any, ...]:
+    """The members of a union; msgspec writes no schema for a union of structs."""
+    return get_args(wanted) if get_origin(wanted) in (Union, UnionType) else (wanted,)
 
 
 def _is_schema(wanted: Any) -> bool:
@@ -92,8 +106,9 @@ def _operation(group: Group, operation: Operation, types: _Types) -> Schema:
         "tags": [operation.tag],
         "responses": _responses(group, operation, types),
     }
-    if operation.description:
-        described["description"] = operation.description
+    also = [f"Also at `{group.prefixes[0]}{alias}`." for alias in operation.aliases]
+    if text := " ".join([operation.description, *also]).strip():
+        described["description"] = text
     parameters = [*_path_parameters(operation), *_query_parameters(operation)]
     if parameters:
         described["parameters"] = parameters
@@ -125,7 +140,7 @@ def _request_body(operation: Operation, types: _Types) -> Schema:
 
 
 def _responses(group: Group, operation: Operation, types: _Types) -> Schema:
-    success: Schema = {"description": "done"}
+    success: Schema = {"description": HTTPStatus(operation.status).phrase}
     if operation.answer is not None:
         schema = types.schema(operation.answer)
         success["content"] = {operation.answer_type: {"schema": schema}}

@@ -3,7 +3,7 @@
 import asyncio
 import resource
 import sys
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 
@@ -122,7 +122,7 @@ ROOT = (
         "health",
         None,
         catalog,
-        answer=dict[str, list[dict[str, object]]],
+        answer=dict[str, list[dict[str, Any]]],
         answer_type="application/linkset+json",
         public=True,
     ),

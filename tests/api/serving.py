@@ -1,0 +1,116 @@
+"""A real API over real HTTP on the loopback, in this loop: store, clock, one account, no engine."""
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import uvicorn
+
+from textgate import telemetry
+from textgate.api.operation import Group, Services
+from textgate.api.server import build_api
+from textgate.config import Settings
+from textgate.domain.account import Account, Channel
+from textgate.gateway import channels, credentials
+from textgate.outbound.guard import Guard
+from textgate.store.sqlite import SqliteStore
+from textgate.testing.clock import FakeClock
+
+PASSWORD = "fourteen-chars"
+PASSWORD_HASH = credentials.hash_password(PASSWORD)
+JWT_SECRET = "a secret of tests, longer than 32 bytes"
+RESOLVED = {"example.com": ["93.184.215.14"], "inside.example.com": ["10.0.0.1"]}
+
+
+async def _resolve(host: str, port: int) -> list[str]:
+    """Names of the tests; no resolver is asked."""
+    return RESOLVED.get(host, [])
+
+
+@dataclass
+class Served:
+    """A running API and what stands behind it."""
+
+    url: str
+    store: SqliteStore
+    clock: FakeClock
+    services: Services
+    account: Account
+
+    @property
+    def login(self) -> str:
+        return self.account.login
+
+    async def add_channel(self, provider: str = "simulator", **settings: Any) -> Channel:
+        draft = channels.Draft(provider=provider, name=provider, settings=settings)
+        account_id, guard = self.account.id, self.services.guard
+        return await self.store.write(lambda tx: channels.add(tx, account_id, draft, guard))
+
+    async def add_account(self) -> Account:
+        """Add another account with the same password."""
+        return await self.store.write(
+            lambda tx: credentials.add_account(tx, password_hash=PASSWORD_HASH)
+        )
+
+    def client(self, **wanted: Any) -> httpx.AsyncClient:
+        """A client with the account's password, unless ``auth`` says otherwise."""
+        wanted.setdefault("auth", (self.login, PASSWORD))
+        return httpx.AsyncClient(base_url=self.url, timeout=20, trust_env=False, **wanted)
+
+
+@asynccontextmanager
+async def serving(
+    folder: Path, *groups: Group, channel: bool = True, **settings: Any
+) -> AsyncIterator[Served]:
+    """Serve ``groups`` (all by default) to an account, with a simulator channel if asked for."""
+    clock = FakeClock()
+    store = SqliteStore(folder / "textgate.db", clock)
+    services = Services(
+        store=store,
+        settings=Settings(data=folder, **settings),
+        guard=Guard(allow_loopback=True, resolve=_resolve),
+        clock=clock,
+        exposition=telemetry.exposition,
+        jwt_secret=JWT_SECRET,
+    )
+    account = await store.write(lambda tx: credentials.add_account(tx, password_hash=PASSWORD_HASH))
+    try:
+        async with _listening(services, groups) as url:
+            served = Served(url, store, clock, services, account)
+            if channel:
+                await served.add_channel()
+            yield served
+    finally:
+        await store.close()
+
+
+@asynccontextmanager
+async def _listening(services: Services, groups: tuple[Group, ...]) -> AsyncIterator[str]:
+    config = uvicorn.Config(
+        build_api(services, *groups),
+        http="httptools",
+        ws="none",
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=2,
+    )
+    server = uvicorn.Server(config)
+    with socket.create_server(("127.0.0.1", 0)) as sock:
+        # Not `serve`, which would take the signals of the tests' own process.
+        running = asyncio.create_task(server._serve([sock]))
+        try:
+            while not server.started:
+                await asyncio.sleep(0.001)
+                if running.done():
+                    running.result()
+            yield f"http://127.0.0.1:{sock.getsockname()[1]}"
+        finally:
+            server.should_exit = True
+            await running
