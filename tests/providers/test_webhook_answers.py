@@ -212,7 +212,8 @@ def told(outcome: Outcome) -> tuple[str, str]:
 
 def test_the_page_shows_what_every_code_means() -> None:
     shown = {
-        code: (was, why) for code, was, why in rows(r"^\| `(\w+)` \| ([A-Z]\w+) \| `?(\w*)`? \|")
+        code: (was, why)
+        for code, was, why in rows(r"^\| `(\w+)` \| ([A-Z]\w+) \|\s*`?(\w*)`?\s*\|")
     }
     assert shown == {code: told(outcome) for code, outcome in CODES.items()}
 
