@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 import apsw
 
 from textgate.domain.errors import Unavailable
-from textgate.domain.identity import ENTROPY_BYTES, make_id
+from textgate.domain.identity import ENTROPY_BYTES, make_id, make_next_id
 from textgate.domain.times import Clock, Milliseconds
 from textgate.store.accounts import Accounts, Logs, Tokens
 from textgate.store.base import Intake, Job, Row, Tx
@@ -64,7 +64,7 @@ class SqliteTx:
         self.touched: set[str] = set()
         self._memo: dict[tuple[str, str], Any] = {}
         self._clock = clock
-        self._last_id = ""
+        self._last_id = 0
         self._cursor = connection.cursor()
         self.accounts = Accounts(self)
         self.tokens = Tokens(self)
@@ -81,11 +81,7 @@ class SqliteTx:
         self.now = max(self.now, self._clock.now())
 
     def new_id(self) -> str:
-        new = make_id(self.now, os.urandom(ENTROPY_BYTES))
-        while new <= self._last_id:  # the same millisecond: keep the order of the commits
-            self.now += 1
-            new = make_id(self.now, os.urandom(ENTROPY_BYTES))
-        self._last_id = new
+        self._last_id, new = make_next_id(self._last_id, self.now, os.urandom(ENTROPY_BYTES))
         return new
 
     def all(self, sql: str, values: Values = ()) -> list[Row]:
