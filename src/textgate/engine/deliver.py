@@ -111,10 +111,6 @@ class Deliver:
         lane.capacity = opened.channel.max_in_flight
         lane.pace.rate = opened.channel.rate
         started_at = self._clock.now()
-        if job.lease_until - started_at < opened.max_attempt_s * 1000:
-            # Too long in memory: another lease is needed, or somebody else could begin meanwhile.
-            await self._store.write(lambda tx: tx.recipients.release(job))
-            return
         resend = opened.provider.resend(opened.settings)
         leave = Leave.GO
         if not resend:
@@ -135,6 +131,7 @@ class Deliver:
             dice=random.random(),
             policy=self._policy_of(opened.channel),
             resend=resend,
+            begun=not resend and leave is Leave.GO,
             receipts=opened.provider.receipts,
         )
         decision = await self._store.write(lambda tx: settle(tx, job, report))

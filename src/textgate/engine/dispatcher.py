@@ -3,6 +3,8 @@ claimed from the store when its time comes or somebody's lease ends."""
 
 import asyncio
 import contextlib
+from collections.abc import Iterator
+from functools import partial
 from typing import Generic, Protocol, TypeVar
 
 import structlog
@@ -10,13 +12,13 @@ import structlog
 from textgate import telemetry
 from textgate.domain.times import Clock, Milliseconds
 from textgate.engine.alarm import Alarm
-from textgate.engine.lane import Lane
+from textgate.engine.lane import STALE_MS, Lane
 from textgate.store.base import Job, Store, Tx
 
 J = TypeVar("J", bound=Job)
 
-WAITING_PER_LANE = 2_000
 WAITING_IN_ALL = 20_000
+LANES_REMEMBERED = 2_000
 CLAIM = 200
 """At most so much of one lane in one claim: bounds the time of its write."""
 LOOK_EVERY_MS = 1_000
@@ -70,7 +72,7 @@ class Dispatcher(Generic[J]):
         if self._stopping or self._waiting >= WAITING_IN_ALL:
             return False
         known = self._lanes.get(lane)
-        return known is None or len(known.waiting) < WAITING_PER_LANE
+        return known is None or known.room > 0
 
     def accept(self, job: J) -> None:
         """Take leased work."""
@@ -134,8 +136,8 @@ class Dispatcher(Generic[J]):
         return jobs, soonest
 
     def _fits(self, lane: Lane[J] | None, taken: int) -> int:
-        waiting = 0 if lane is None else len(lane.waiting)
-        return min(CLAIM, WAITING_PER_LANE - waiting, WAITING_IN_ALL - self._waiting - taken)
+        room = self._runner.capacity if lane is None else lane.room
+        return min(CLAIM, room, WAITING_IN_ALL - self._waiting - taken)
 
     def _lane(self, name: str) -> Lane[J]:
         lane = self._lanes.get(name)
@@ -156,11 +158,14 @@ class Dispatcher(Generic[J]):
                 return
             job = lane.pop()
             self._waiting -= 1
+            if job.lease_until - now < STALE_MS:
+                self._give_back([job, *lane.take_stale(now)])
+                continue
             resting = lane.breaker.rests(now)
             if not resting:
                 lane.pace.start(now)
             self._begin(lane, job, resting)
-        if lane.more and len(lane.waiting) < CLAIM:
+        if lane.more and len(lane.waiting) <= lane.limit:
             lane.more = False
             self._alarm.set(self._clock.now())
 
@@ -173,8 +178,15 @@ class Dispatcher(Generic[J]):
         lane.timer = None
         self._pump(lane)
 
+    def _give_back(self, jobs: list[J]) -> None:
+        """Release work that has waited too long to be begun under its lease."""
+        self._waiting -= len(jobs) - 1
+        task = asyncio.create_task(self._release(jobs))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
     def _begin(self, lane: Lane[J], job: J, resting: bool) -> None:
-        lane.in_flight += 1
+        lane.begin(self._clock.now())
         self._in_flight += 1
         task = asyncio.create_task(self._run(lane, job, resting))
         self._tasks.add(task)
@@ -203,7 +215,7 @@ class Dispatcher(Generic[J]):
 
     def _forget_idle(self) -> None:
         """Keep no lane that has nothing to remember."""
-        if len(self._lanes) > WAITING_PER_LANE:
+        if len(self._lanes) > LANES_REMEMBERED:
             self._lanes = {
                 name: lane
                 for name, lane in self._lanes.items()
@@ -220,9 +232,7 @@ class Dispatcher(Generic[J]):
             if lane.timer is not None:
                 lane.timer.cancel()
         self._waiting = 0
-        for start in range(0, len(waiting), CLAIM):
-            chunk = waiting[start : start + CLAIM]
-            await self._store.write(lambda tx, chunk=chunk: self._release(tx, chunk))  # type: ignore[misc]
+        await self._release(waiting)
         if self._tasks:
             await asyncio.wait(set(self._tasks), timeout=within_s)
         for task in set(self._tasks):
@@ -230,6 +240,17 @@ class Dispatcher(Generic[J]):
             with contextlib.suppress(asyncio.CancelledError):
                 await task
 
-    def _release(self, tx: Tx, jobs: list[J]) -> None:
-        for job in jobs:
-            self._runner.release(tx, job)
+    async def _release(self, jobs: list[J]) -> None:
+        for chunk in batched(jobs, CLAIM):
+            await self._store.write(partial(_release_all, self._runner, chunk))
+
+
+def _release_all(runner: Runner[J], jobs: list[J], tx: Tx) -> None:
+    for job in jobs:
+        runner.release(tx, job)
+
+
+def batched(jobs: list[J], size: int) -> Iterator[list[J]]:
+    """Yield ``jobs`` in lists of at most ``size``."""
+    for start in range(0, len(jobs), size):
+        yield jobs[start : start + size]

@@ -21,7 +21,6 @@ from textgate.store.base import Store, Tx
 
 TIMEOUT_S = 30.0
 """A §4.6: our senders wait the full 30 s."""
-LEASE_NEEDED_MS = 35_000
 EXCERPT = 200
 
 OUTCOME = {Told: "ok", Again: "retried", Dead: "dead", Disable: "disabled"}
@@ -104,9 +103,6 @@ class Notify:
             await self._store.write(lambda tx: _put_aside(tx, job, listener))
             return
         started_at = self._clock.now()
-        if job.lease_until - started_at < LEASE_NEEDED_MS:
-            await self._store.write(lambda tx: tx.deliveries.release(job))
-            return
         webhook = listener.webhook
         body = envelope(job.event, webhook.id)
         secrets = listener.account.secrets(started_at)

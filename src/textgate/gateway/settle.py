@@ -33,6 +33,8 @@ class Report:
     dice: float
     policy: RetryPolicy
     resend: bool
+    begun: bool
+    """Whether ``begin`` wrote the attempt down before."""
     receipts: bool
     """Whether the provider sends receipts, some perhaps before its answer."""
 
@@ -85,7 +87,11 @@ def settle(tx: Tx, job: SendJob, report: Report) -> Decision | None:
     moved = _move(tx, job, decision, report)
     if moved is None:
         return None
-    tx.recipients.add_attempt(_attempt(old, report))
+    attempt = _attempt(old, report)
+    if report.begun:
+        tx.recipients.end_attempt(attempt)
+    else:
+        tx.recipients.add_attempt(attempt)
     ref = moved.provider_ref
     if report.receipts and ref and isinstance(report.outcome, Accepted):
         for receipt in tx.recipients.early(moved.lane, ref):

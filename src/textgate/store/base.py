@@ -23,6 +23,10 @@ LEASE_MS = 120_000
 """How long taken work belongs to its taker: the longest attempt (60 s), its wait in memory, and
 room to spare. When it ends, anybody may take the work again."""
 
+BEGIN_WITHIN_MS = 50_000
+"""Work that was not begun so long after it was taken is given back: an attempt begun later could
+outlive the lease, and somebody else begin the same."""
+
 
 class Intake(Protocol):
     """The engine of this process, as far as a write needs to know it."""

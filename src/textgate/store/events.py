@@ -248,18 +248,19 @@ class Deliveries(Noun):
         return jobs
 
     def release(self, job: CallJob) -> None:
-        """Give back work that was taken and not begun."""
+        """Give back work that was taken and not begun; the oldest is taken again first."""
         d = job.delivery
         self._tx.run(
             _RELEASE,
             {
-                "now": self._tx.now,
+                "since": min(d.created_at, self._tx.now),
                 "account": d.account_id,
                 "lane": d.lane,
                 "event": d.event_id,
                 "attempt": d.attempt,
             },
         )
+        self._tx.due(self._tx.now)
 
     def end_leases(self) -> int:
         """Make taken work due now: who held it is gone (one process owns an embedded file)."""

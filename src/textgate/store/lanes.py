@@ -27,7 +27,7 @@ Due = list[tuple[str, Milliseconds]]
 """Each lane that has work, and when its first is due."""
 
 RELEASE = """
-    UPDATE {table} SET attempt = attempt - 1, due_at = :now, holder = NULL
+    UPDATE {table} SET attempt = attempt - 1, due_at = :since, holder = NULL
     WHERE {match} AND attempt = :attempt AND holder IS NOT NULL"""
 
 END_LEASES = """

@@ -251,18 +251,19 @@ class Recipients(Noun):
         return jobs
 
     def release(self, job: SendJob) -> None:
-        """Give back work that was taken and not begun."""
+        """Give back work that was taken and not begun; the oldest is taken again first."""
         r = job.recipient
         self._tx.run(
             _RELEASE,
             {
-                "now": self._tx.now,
+                "since": min(job.message.created_at, self._tx.now),
                 "account": r.account_id,
                 "id": r.message_id,
                 "n": r.n,
                 "attempt": r.attempt,
             },
         )
+        self._tx.due(self._tx.now)
 
     def end_leases(self) -> int:
         """Make taken work due now: who held it is gone (one process owns an embedded file)."""
@@ -277,12 +278,26 @@ class Recipients(Noun):
         )
 
     def add_attempt(self, attempt: SendAttempt) -> None:
-        """Record a try; one that was recorded as begun is completed."""
+        """Record a try."""
+        self._tx.run(SEND_ATTEMPT.insert, SEND_ATTEMPT.values(attempt))
+
+    def end_attempt(self, attempt: SendAttempt) -> None:
+        """Complete a try that was recorded when it began."""
         self._tx.run(
-            f"{SEND_ATTEMPT.insert} ON CONFLICT (account_id, message_id, n, attempt) DO UPDATE SET"
-            " elapsed_ms = excluded.elapsed_ms, outcome = excluded.outcome,"
-            " reason = excluded.reason, code = excluded.code, detail = excluded.detail",
-            SEND_ATTEMPT.values(attempt),
+            "UPDATE send_attempt SET elapsed_ms = :elapsed, outcome = :outcome, reason = :reason,"
+            " code = :code, detail = :detail WHERE account_id = :account AND message_id = :id"
+            " AND n = :n AND attempt = :attempt",
+            {
+                "elapsed": attempt.elapsed_ms,
+                "outcome": attempt.outcome,
+                "reason": attempt.reason,
+                "code": attempt.code,
+                "detail": attempt.detail,
+                "account": attempt.account_id,
+                "id": attempt.message_id,
+                "n": attempt.n,
+                "attempt": attempt.attempt,
+            },
         )
 
     def attempts(self, account_id: str, message_id: str) -> list[SendAttempt]:
