@@ -5,7 +5,7 @@ from provider_case import Bench
 
 from textgate.outbound.guard import Guard
 from textgate.outbound.http import HttpClient
-from textgate.testing.far_side import FarSide
+from textgate.testing.raw_far_side import RawFarSide
 
 
 @pytest.fixture
@@ -13,7 +13,7 @@ async def bench() -> AsyncIterator[Bench]:
     """A far side on the loopback, a real HTTP client, and a clock that stands still."""
     guard = Guard(allow_loopback=True)
     http = HttpClient(guard, user_agent="textgate-tests")
-    async with FarSide() as far:
+    async with RawFarSide() as far:
         bench = Bench(http, guard, far)
         yield bench
         for channel in bench.opened:

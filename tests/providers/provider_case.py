@@ -10,7 +10,7 @@ from textgate.outbound.guard import Guard
 from textgate.outbound.http import HttpClient
 from textgate.providers.base import OpenChannel, Provider, Sms, Tools
 from textgate.testing.clock import FakeClock
-from textgate.testing.far_side import Answer, FarSide
+from textgate.testing.raw_far_side import Answer, RawFarSide
 
 CHANNEL_ID = "channel-1"
 NUMBER = "+4915112345678"
@@ -80,7 +80,7 @@ class Bench:
 
     http: HttpClient
     guard: Guard
-    far: FarSide
+    far: RawFarSide
     clock: FakeClock = field(default_factory=FakeClock)
     receipts: list[Receipt] = field(default_factory=list)
     refuse_receipts: int = 0

@@ -24,7 +24,7 @@ from textgate.domain.outcome import Accepted, Deferred, Outcome, Reason, Rejecte
 from textgate.domain.signing import body_hex
 from textgate.outbound.guard import Guard
 from textgate.providers.webhook import PROVIDER
-from textgate.testing.far_side import BROKEN_LINE, Answer, Then, answer
+from textgate.testing.raw_far_side import BROKEN_LINE, Answer, Then, answer
 
 SAMPLE = Sample(webhook_settings, calls_http=True)
 
