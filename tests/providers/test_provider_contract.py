@@ -66,6 +66,18 @@ def _default(setting: dict[str, Any]) -> str:
 
 
 @ALL
+def test_the_overview_says_what_it_carries(provider: Provider[Any]) -> None:
+    overview = (PAGES / "README.md").read_text("utf-8")
+    kept = (provider.carries_data, provider.carries_encrypted, provider.receipts)
+    cells = " | ".join("yes" if carried else "no" for carried in kept)
+    assert re.search(
+        rf"^\| \[`{provider.kind}`\]\({provider.kind}\.md\) \| [^|]+ \| {re.escape(cells)} \|$",
+        overview,
+        re.MULTILINE,
+    )
+
+
+@ALL
 def test_it_is_found_by_its_kind(provider: Provider[Any]) -> None:
     assert find(provider.kind) is provider
     assert re.fullmatch(r"[a-z][a-z0-9_]*", provider.kind)
