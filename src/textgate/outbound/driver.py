@@ -3,24 +3,28 @@
 libcurl's sockets are watched by an epoll of their own, and the loop watches that one: libcurl
 closes a socket and the kernel forgets it, so the loop can never mistake a stranger's socket of the
 same number for it. It is also cheaper: between two calls on a kept connection the socket stays
-watched, where the loop would take it out and in again (six system calls).
+watched, where the loop would take it out and in again (six system calls). And it shows at once
+when the far side closes a kept connection; libcurl itself looks once a second.
 """
 
 import asyncio
 import contextlib
 import select
+import socket
 from typing import Any, Protocol
 
 import pycurl
 
 _EVENTS = {
-    pycurl.POLL_NONE: 0,
-    pycurl.POLL_IN: select.EPOLLIN,
-    pycurl.POLL_OUT: select.EPOLLOUT,
-    pycurl.POLL_INOUT: select.EPOLLIN | select.EPOLLOUT,
+    pycurl.POLL_NONE: select.EPOLLRDHUP,
+    pycurl.POLL_IN: select.EPOLLIN | select.EPOLLRDHUP,
+    pycurl.POLL_OUT: select.EPOLLOUT | select.EPOLLRDHUP,
+    pycurl.POLL_INOUT: select.EPOLLIN | select.EPOLLOUT | select.EPOLLRDHUP,
 }
+_GONE = select.EPOLLRDHUP | select.EPOLLHUP | select.EPOLLERR
 _AT_ONCE = 256
 """Events taken from one look; the rest is seen in the loop's next round."""
+_REMEMBERED = 1024
 
 
 class Job(Protocol):
@@ -50,13 +54,14 @@ class Driver:
         self._epoll = select.epoll()
         self.loop.add_reader(self._epoll.fileno(), self._ready)
         self._idle: set[int] = set()
+        self._closed: dict[tuple[str, int], bool] = {}
         self._jobs: dict[Any, Job] = {}
         self._timer: asyncio.TimerHandle | None = None
         self._due = 0.0
         self._called = False
 
     def start(self, job: Job) -> None:
-        """Begin a transfer; ``finish`` is called later, or before this returns."""
+        """Begin a transfer in the loop's next round; ``finish`` is called when it has ended."""
         self._jobs[job.curl] = job
         self._multi.add_handle(job.curl)
         if not self._called:
@@ -86,24 +91,45 @@ class Driver:
         self._multi.close()
         self._epoll.close()
 
+    def is_closed(self, ip: str, port: int) -> bool:
+        """Whether the far side has closed the kept connection with this local address.
+
+        Asked once for each: whoever asks does not use it, and libcurl then closes it.
+        """
+        return bool(self._closed) and self._closed.pop((ip, port), False)
+
     def _wake(self) -> None:
         self._called = False
+        self._look()  # so that no call is begun on a connection that is closed already
         self._settle(self._multi.socket_action(pycurl.SOCKET_TIMEOUT, 0)[1])
 
     def _ready(self) -> None:
-        running = None
-        for socket, events in self._epoll.poll(0, _AT_ONCE):
-            if socket in self._idle:
-                # A kept connection was closed by the far side. libcurl finds out when it wants
-                # to use it; until then there is nothing to do but to stop looking.
-                self._idle.discard(socket)
-                with contextlib.suppress(OSError):
-                    self._epoll.unregister(socket)
-                continue
-            action = pycurl.CSELECT_IN if events == select.EPOLLIN else _action(events)
-            running = self._multi.socket_action(socket, action)[1]
+        running = self._look()
         if running is not None:
             self._settle(running)
+
+    def _look(self) -> int | None:
+        """Pass on what happened on the sockets; return how many transfers still run."""
+        running = None
+        for descriptor, events in self._epoll.poll(0, _AT_ONCE):
+            if descriptor in self._idle:
+                self._stirred(descriptor, events)
+                continue
+            action = pycurl.CSELECT_IN if events == select.EPOLLIN else _action(events)
+            running = self._multi.socket_action(descriptor, action)[1]
+        return running
+
+    def _stirred(self, descriptor: int, events: int) -> None:
+        """Something happened on a connection that is merely kept. libcurl reads it later."""
+        with contextlib.suppress(OSError):
+            if not events & _GONE:
+                self._epoll.modify(descriptor, select.EPOLLRDHUP)
+                return
+            self._idle.discard(descriptor)
+            self._epoll.unregister(descriptor)
+            self._closed[_local_address(descriptor)] = True
+            if len(self._closed) > _REMEMBERED:  # most are tidied away by libcurl, unasked
+                del self._closed[next(iter(self._closed))]
 
     def _settle(self, running: int) -> None:
         """Hand out what has ended, and look again when libcurl wants it."""
@@ -134,20 +160,20 @@ class Driver:
         self._multi.remove_handle(curl)
         job.finish(code, message)
 
-    def _watch(self, wanted: int, socket: int, _multi: Any, _data: Any) -> None:
+    def _watch(self, wanted: int, descriptor: int, _multi: Any, _data: Any) -> None:
         """Tell the kernel what libcurl waits for; called by libcurl."""
         if wanted == pycurl.POLL_REMOVE:
-            self._idle.add(socket)
+            self._idle.add(descriptor)
             return
-        self._idle.discard(socket)
+        self._idle.discard(descriptor)
         events = _EVENTS[wanted]
         try:
-            self._epoll.modify(socket, events)
+            self._epoll.modify(descriptor, events)
         except FileNotFoundError:
             # An exception would end the multi handle for good; a transfer that cannot be watched
             # ends by its timeout.
             with contextlib.suppress(OSError):
-                self._epoll.register(socket, events)
+                self._epoll.register(descriptor, events)
 
 
 def _action(events: int) -> int:
@@ -159,3 +185,12 @@ def _action(events: int) -> int:
     if events & (select.EPOLLERR | select.EPOLLHUP):
         action |= pycurl.CSELECT_ERR
     return action
+
+
+def _local_address(descriptor: int) -> tuple[str, int]:
+    borrowed = socket.socket(fileno=descriptor)
+    try:
+        ip, port, *_ = borrowed.getsockname()
+        return ip, port
+    finally:
+        borrowed.detach()

@@ -83,9 +83,7 @@ class Guard:
             subject = address if host == address else f"{host} is {address}, which"
             return f"{subject} is {what}; {SETTING} can allow it"
         if scheme != "https":
-            return (
-                f"plain http is only for addresses named in {SETTING}: {subject} is not; use https"
-            )
+            return f"plain http needs an address named in {SETTING}, {address} is none; use https"
         return None
 
     def _explicitly_allowed(self, address: Address) -> bool:

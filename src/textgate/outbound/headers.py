@@ -48,11 +48,10 @@ def request_lines(
         lines.append("Accept:")
     if not seen & _ACCEPT_ENCODING:
         lines.append("Accept-Encoding:")
-    if body_length:
-        if not seen & _CONTENT_TYPE:
-            lines.append("Content-Type:")
-        if body_length > _EXPECT_ABOVE:
-            lines.append("Expect:")
+    if not seen & _CONTENT_TYPE:
+        lines.append("Content-Type:")
+    if body_length > _EXPECT_ABOVE:
+        lines.append("Expect:")
     return lines, method in _REPEATABLE_METHODS or bool(seen & _REPEATABLE)
 
 

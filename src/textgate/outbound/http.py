@@ -44,11 +44,10 @@ class HttpClient:
         max_connections: int = 512,
         max_host_connections: int = 128,
     ) -> None:
-        self._guard = guard
+        self._guard, self._user_agent = guard, user_agent
         self._trust = Trust(ca_file)
-        self._constants = Constants(guard, user_agent, self._trust.path)
         self._limits = (max_connections, max_host_connections)
-        self._driver: Driver | None = None
+        self._constants: Constants | None = None
         self._free: list[Transfer] = []
         self._urls: dict[str, Url] = {}
         self._closed = False
@@ -80,9 +79,10 @@ class HttpClient:
             return Failure(FailureKind.REFUSED, wrong.message, False, 0.0)
         if self._closed:
             return Failure(FailureKind.BROKEN, "the HTTP client is closed", False, 0.0)
-        driver = self._driver or self._start()
+        constants = self._constants or self._start()
+        driver = constants.driver
         future: asyncio.Future[Reply | Failure] = driver.loop.create_future()
-        transfer = self._free.pop() if self._free else Transfer(self._constants)
+        transfer = self._free.pop() if self._free else Transfer(constants)
         transfer.prepare(future, method, target, lines, body, timeout, repeatable, keep_headers)
         try:
             driver.start(transfer)
@@ -97,9 +97,9 @@ class HttpClient:
         if self._closed:
             return
         self._closed = True
-        if self._driver is not None:
-            self._driver.stop("the HTTP client was closed")
-            await _bounded(self._driver.dispose)
+        if self._constants is not None:
+            self._constants.driver.stop("the HTTP client was closed")
+            await _bounded(self._constants.driver.dispose)
         self._trust.close()
 
     def _check(self, url: str) -> Url:
@@ -109,10 +109,11 @@ class HttpClient:
         self._urls[url] = checked
         return checked
 
-    def _start(self) -> Driver:
+    def _start(self) -> Constants:
         total, host = self._limits
-        self._driver = Driver(max_connections=total, max_host_connections=host)
-        return self._driver
+        driver = Driver(max_connections=total, max_host_connections=host)
+        self._constants = Constants(self._guard, driver, self._user_agent, self._trust.path)
+        return self._constants
 
 
 async def _bounded(work: Callable[[], None]) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import pycurl
 
 from textgate.outbound.diagnosis import kind_of, sentence
+from textgate.outbound.driver import Driver
 from textgate.outbound.guard import Guard
 from textgate.outbound.reply import Failure, FailureKind, Reply
 from textgate.outbound.url import Url
@@ -27,6 +28,7 @@ class Constants:
     """What is the same for every call of a client."""
 
     guard: Guard
+    driver: Driver
     user_agent: str
     ca_path: str
 
@@ -36,12 +38,14 @@ class Transfer:
 
     def __init__(self, constants: Constants) -> None:
         self._guard = constants.guard
+        self._driver = constants.driver
         self.curl: Any = pycurl.Curl()
         self._url: Url | None = None
         self._shape: tuple[str, bool] | None = None
         self._timeout = 0.0
         self._repeatable: bool | None = None
         self._keep_headers = False
+        self._fresh = False
         self._chunks: list[bytes] = []
         self._clear()
         self._set_constants(constants)
@@ -102,6 +106,8 @@ class Transfer:
         if repeatable is not self._repeatable:
             self._repeatable = repeatable
             curl.setopt(pycurl.MAXAGE_CONN, _IDLE_REPEATABLE_S if repeatable else _IDLE_S)
+        if self._fresh:
+            self._set_fresh(False)
         if keep_headers is not self._keep_headers:
             self._keep_headers = keep_headers
             curl.setopt(pycurl.HEADERFUNCTION, self._header if keep_headers else None)
@@ -121,12 +127,18 @@ class Transfer:
             curl.setopt(pycurl.CUSTOMREQUEST, method)
         self._shape = (method, has_body)
 
+    def _set_fresh(self, fresh: bool) -> None:
+        """Ask for a new connection, or not."""
+        self._fresh = fresh
+        self.curl.setopt(pycurl.FRESH_CONNECT, fresh)
+
     def _clear(self) -> None:
         self._chunks.clear()
         self._size = 0
         self._truncated = False
         self._headers: dict[str, str] = {}
         self._sent = False
+        self._stale = False
         self._refusal: str | None = None
         self._dialled = False
 
@@ -145,13 +157,16 @@ class Transfer:
         except OSError:  # no more files may be opened, or this machine lacks the family
             return pycurl.SOCKET_BAD
 
-    def _before(self, *_: object) -> int:
-        """Let the request go out, but not twice unless it may be repeated.
+    def _before(self, _peer: str, ip: str, _peer_port: int, port: int) -> int:
+        """Let the request go out, but not into a closed connection, and not twice unasked.
 
         libcurl calls this each time it is about to send. It sends again when a kept connection
         dies before a byte of the answer: the far side may have acted before it died.
         """
         if self._sent and not self._repeatable:
+            return int(pycurl.PREREQFUNC_ABORT)
+        if self._driver.is_closed(ip, port):
+            self._stale = True
             return int(pycurl.PREREQFUNC_ABORT)
         self._sent = True
         return int(pycurl.PREREQFUNC_OK)
@@ -177,24 +192,28 @@ class Transfer:
 
     def finish(self, code: int, message: str) -> None:
         """Make a value of how the call ended, and be ready for the next."""
+        if self._stale:
+            self._stale = False
+            self._set_fresh(True)
+            self._driver.start(self)
+            return
         elapsed_ms = (time.perf_counter() - self._started) * 1000
         ended: Reply | Failure
         if code == 0 or self._truncated:
-            curl = self.curl
-            status = curl.getinfo(pycurl.RESPONSE_CODE)
-            ended = Reply(
-                status,
-                b"".join(self._chunks),
-                self._truncated,
-                self._headers,
-                None if status < 300 else curl.getinfo(pycurl.RETRY_AFTER) or None,
-                elapsed_ms,
-            )
+            ended = self._reply(elapsed_ms)
         else:
             ended = self._failure(code, message, elapsed_ms)
         self._clear()
         if not self._future.done():
             self._future.set_result(ended)
+
+    def _reply(self, elapsed_ms: float) -> Reply | Failure:
+        status = self.curl.getinfo(pycurl.RESPONSE_CODE)
+        if status < 200:  # 101 switches to something that nobody asked for
+            return self._failure(pycurl.E_UNSUPPORTED_PROTOCOL, "", elapsed_ms)
+        body = b"".join(self._chunks)
+        retry_after = None if status < 300 else self.curl.getinfo(pycurl.RETRY_AFTER) or None
+        return Reply(status, body, self._truncated, self._headers, retry_after, elapsed_ms)
 
     def _failure(self, code: int, message: str, elapsed_ms: float) -> Failure:
         assert self._url is not None
@@ -216,6 +235,6 @@ class Transfer:
 
 
 def _close_on_exec(descriptor: int, _purpose: int) -> int:
-    # pycurl hands libcurl a copy of our socket, and copies are inherited by child processes.
+    # pycurl hands libcurl a copy of our socket, and child processes inherit copies.
     os.set_inheritable(descriptor, False)
     return int(pycurl.SOCKOPT_OK)
