@@ -13,11 +13,13 @@ import structlog
 from textgate import telemetry
 from textgate.domain.account import Channel
 from textgate.domain.decision import Decision, Finish
+from textgate.domain.errors import Invalid
 from textgate.domain.lifecycle import Signal
 from textgate.domain.message import Receipt, SendJob
 from textgate.domain.outcome import Accepted, Deferred, Outcome, Reason, Unknown
 from textgate.domain.phone import mask
 from textgate.domain.retry import RetryPolicy
+from textgate.domain.signing import fingerprint
 from textgate.domain.times import Clock, Milliseconds
 from textgate.engine.lane import Lane
 from textgate.gateway.receive import receive
@@ -220,8 +222,12 @@ class Deliver:
             await opened.instance.close()
         if channel is None:
             return None
-        provider = find(channel.provider)
-        settings = provider.parse(channel.settings)
+        try:
+            provider = find(channel.provider)
+            settings = provider.parse(channel.settings)
+        except Invalid as wrong:  # a provider that is not installed here, or older settings
+            log.error("channel cannot be opened", channel=channel.id, problem=wrong.message)
+            return None
         tools = Tools(self._http, self._guard, self._clock, channel.id, self._receive)
         opened = Opened(channel, provider, settings, provider.open(settings, tools), generation)
         self._open[job.lane] = opened
@@ -242,7 +248,7 @@ def _sms(job: SendJob) -> Sms:
     return Sms(
         account_id=m.account_id,
         message_id=m.id,
-        id=m.id if m.recipient_count == 1 else f"{m.id}-{r.n}",
+        id=fingerprint(f"{m.account_id}|{m.id}|{r.n}".encode()),
         to=r.number,
         text=m.text,
         data=m.data,

@@ -151,7 +151,7 @@ class Notify:
             "webhook",
             account=job.event.account_id,
             webhook=job.lane,
-            event=job.event.type,
+            type=job.event.type,
             id=job.event.id,
             attempt=job.delivery.attempt,
             outcome=outcome if mine else "lost",
