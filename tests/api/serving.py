@@ -1,7 +1,6 @@
 """A real API over real HTTP on the loopback, in this loop: store, clock, one account, no engine."""
 
 import asyncio
-import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -10,6 +9,7 @@ from typing import Any
 
 import httpx
 import uvicorn
+from uvicorn.server import ServerState
 
 from textgate import telemetry
 from textgate.api.operation import Group, Services
@@ -60,7 +60,9 @@ class Served:
     def client(self, **wanted: Any) -> httpx.AsyncClient:
         """A client with the account's password, unless ``auth`` says otherwise."""
         wanted.setdefault("auth", (self.login, PASSWORD))
-        return httpx.AsyncClient(base_url=self.url, timeout=20, trust_env=False, **wanted)
+        return httpx.AsyncClient(
+            base_url=self.url, timeout=20, trust_env=False, verify=False, **wanted
+        )
 
 
 @asynccontextmanager
@@ -99,18 +101,21 @@ async def _listening(services: Services, groups: tuple[Group, ...]) -> AsyncIter
         log_config=None,
         access_log=False,
         server_header=False,
-        timeout_graceful_shutdown=2,
     )
-    server = uvicorn.Server(config)
-    with socket.create_server(("127.0.0.1", 0)) as sock:
-        # Not `serve`, which would take the signals of the tests' own process.
-        running = asyncio.create_task(server._serve([sock]))
-        try:
-            while not server.started:
-                await asyncio.sleep(0.001)
-                if running.done():
-                    running.result()
-            yield f"http://127.0.0.1:{sock.getsockname()[1]}"
-        finally:
-            server.should_exit = True
-            await running
+    config.load()
+    # uvicorn's protocol without its server, whose stop waits for a tick of a tenth of a second.
+    state = ServerState()
+    loop = asyncio.get_running_loop()
+    server = await loop.create_server(
+        lambda: config.http_protocol_class(config=config, server_state=state, app_state={}),
+        "127.0.0.1",
+    )
+    try:
+        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    finally:
+        server.close()
+        for connection in list(state.connections):
+            connection.shutdown()
+        while state.tasks:
+            await asyncio.wait(state.tasks, timeout=2)
+        await server.wait_closed()

@@ -22,6 +22,11 @@ class Instant(int):
         return rfc3339(self)
 
 
+def plain(moment: Instant | None) -> int | None:
+    """Return the milliseconds as what the rest of the house and its encoders take."""
+    return None if moment is None else int(moment)
+
+
 def read_field(wanted: type, value: Any) -> Any:
     """Make a field of ``wanted`` of what JSON or the query gave (msgspec's ``dec_hook``)."""
     if wanted is not Instant:

@@ -63,8 +63,8 @@ def unreadable(error: Exception) -> Invalid:
     told = str(error)
     message, place = found.groups() if (found := _AT.fullmatch(told)) else (told, "")
     if missing := _MISSING.fullmatch(message):
-        name = missing[1]
-        return Invalid(f"{name} is required", field=f"{place}.{name}" if place else name)
+        name = f"{place}.{missing[1]}" if place else missing[1]
+        return Invalid(f"{name} is required", field=name)
     return Invalid(message[:1].lower() + message[1:], field=place or None)
 
 

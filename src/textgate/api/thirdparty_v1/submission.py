@@ -5,7 +5,7 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta
 
-from textgate.api.fields import Instant
+from textgate.api.fields import Instant, plain
 from textgate.domain.errors import Invalid
 from textgate.domain.message import Submission
 from textgate.gateway.submit import MAX_ID_LENGTH, MAX_NUMBER_LENGTH, MAX_NUMBERS, MAX_TEXT
@@ -84,8 +84,8 @@ def read_submission(body: SendBody, query: SendQuery) -> Submission:
         delivery_report=body.with_delivery_report is not False,
         priority=body.priority or 0,
         ttl_ms=None if body.ttl is None else body.ttl * 1000,
-        valid_until=body.valid_until,
-        schedule_at=body.schedule_at,
+        valid_until=plain(body.valid_until),
+        schedule_at=plain(body.schedule_at),
         skip_validation=query.skip_phone_validation,
         active_within_hours=query.device_active_within,
     )
