@@ -8,7 +8,7 @@ from msgspec import UNSET, UnsetType
 from textgate.api.fields import DateTime
 from textgate.api.native_v1.messages import send
 from textgate.api.native_v1.paging import Page, Paging, part_of
-from textgate.api.native_v1.shapes import MessageShape, message_shape
+from textgate.api.native_v1.shapes import MessageShape, location, message_shape
 from textgate.api.operation import Answer, Call, Operation
 from textgate.config import Settings
 from textgate.domain.account import Channel, Scope
@@ -129,7 +129,7 @@ async def _add(call: Call[None, NewChannel]) -> Answer:
     account_id, guard = call.account.id, call.services.guard
     draft = _draft(call.body, call.services.settings)
     added = await call.services.store.write(lambda tx: channels.add(tx, account_id, draft, guard))
-    return Answer(201, channel_shape(added), (("Location", f"/v1/channels/{added.id}"),))
+    return Answer(201, channel_shape(added), location("channels", added.id))
 
 
 def _draft(body: NewChannel, settings: Settings) -> channels.Draft:
@@ -183,8 +183,8 @@ async def _test(call: Call[None, TestMessage]) -> Answer:
         raise Conflict("the channel is disabled; enable it first")
     wanted = Submission(numbers=(call.body.to,), text=call.body.text, device_id=channel.id)
     sent = await send(call.services, call.account.id, wanted)
-    location = (("Location", f"/v1/messages/{sent.message.id}"),)
-    return Answer(202, message_shape(sent.message, sent.recipients), location)
+    shape = message_shape(sent.message, sent.recipients)
+    return Answer(202, shape, location("messages", shape.id))
 
 
 async def _providers(call: Call[None, None]) -> Answer:

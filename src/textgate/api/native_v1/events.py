@@ -29,13 +29,16 @@ RECONNECT_MS = 3_000
 _encode = msgspec.json.Encoder().encode
 _streams: Counter[str] = Counter()
 
-After = Annotated[
-    str | None,
-    msgspec.Meta(
-        max_length=LONGEST_ID,
-        description="The id of the last event that is known, or latest; left out: the beginning.",
-    ),
-]
+After = (
+    Annotated[
+        str,
+        msgspec.Meta(
+            max_length=LONGEST_ID,
+            description="The id of the last event known, or latest; left out: the beginning.",
+        ),
+    ]
+    | None
+)
 
 
 class FeedQuery(msgspec.Struct):

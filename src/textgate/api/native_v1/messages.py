@@ -18,6 +18,7 @@ from textgate.api.native_v1.shapes import (
     MessageShape,
     attempt_shape,
     event_shape,
+    location,
     message_shape,
     when,
 )
@@ -31,6 +32,10 @@ from textgate.domain.times import milliseconds
 from textgate.gateway.cancel import cancel
 from textgate.gateway.submit import Submitted, check, submit
 from textgate.store.base import Tx
+from textgate.telemetry import ACCEPTED
+
+DOOR = "native_v1"
+"""This way in, in the metrics."""
 
 
 class NewMessage(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
@@ -83,8 +88,7 @@ class MessageDelivery(msgspec.Struct):
 async def _send(call: Call[None, NewMessage]) -> Answer:
     sent = await send(call.services, call.account.id, _submission(call.body))
     shape = message_shape(sent.message, sent.recipients)
-    location = (("Location", f"/v1/messages/{sent.message.id}"),)
-    return Answer(201 if sent.created else 200, shape, location)
+    return Answer(201 if sent.created else 200, shape, location("messages", sent.message.id))
 
 
 async def send(services: Services, account_id: str, wanted: Submission) -> Submitted:
@@ -93,9 +97,12 @@ async def send(services: Services, account_id: str, wanted: Submission) -> Submi
     validity_ms = milliseconds(settings.message_validity)
     with own_words(device="channel"):
         checked = check(wanted, default_region=settings.default_region)
-        return await services.store.write(
+        sent = await services.store.write(
             lambda tx: submit(tx, account_id, checked, validity_ms=validity_ms)
         )
+    if sent.created:
+        ACCEPTED.inc(DOOR)
+    return sent
 
 
 def _submission(body: NewMessage) -> Submission:

@@ -1,10 +1,12 @@
 """What this API shows of a message, its attempts and its events."""
 
 from typing import Any
+from urllib.parse import quote
 
 import msgspec
 
 from textgate.api.fields import DateTime
+from textgate.api.operation import Headers
 from textgate.domain.event import Event
 from textgate.domain.lifecycle import OPEN, State
 from textgate.domain.masking import mask_digits
@@ -82,6 +84,11 @@ class EventShape(msgspec.Struct):
     device_id: str
     message_id: str | None
     payload: dict[str, Any]
+
+
+def location(place: str, id: str) -> Headers:  # noqa: A002
+    """The header that says where a new thing is; ids of callers may hold anything."""
+    return (("Location", f"/v1/{place}/{quote(id, safe='')}"),)
 
 
 def when(ms: Milliseconds | None) -> DateTime | None:

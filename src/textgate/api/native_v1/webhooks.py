@@ -7,7 +7,7 @@ from msgspec import UNSET
 
 from textgate.api.fields import DateTime
 from textgate.api.native_v1.paging import Page, Paging, part_of
-from textgate.api.native_v1.shapes import EventShape, event_shape
+from textgate.api.native_v1.shapes import EventShape, event_shape, location
 from textgate.api.native_v1.wording import own_words
 from textgate.api.operation import Answer, Call, Operation
 from textgate.domain.account import Scope
@@ -92,7 +92,9 @@ async def _add(call: Call[None, NewWebhook]) -> Answer:
 
     with own_words():
         added = [webhook_shape(w) for w in await call.services.store.write(work)]
-    return Answer(201, Page(added) if body.events is not None else added[0])
+    if body.events is not None:
+        return Answer(201, Page(added))
+    return Answer(201, added[0], location("webhooks", added[0].id))
 
 
 async def _get(call: Call[None, None]) -> Answer:
