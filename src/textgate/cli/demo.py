@@ -16,7 +16,6 @@ from textgate.cli.client import Client, connect
 from textgate.cli.exits import Exit, Stop
 from textgate.cli.output import BAD, GOOD, STRONG, Output
 from textgate.cli.receiver import Call, Receiver
-from textgate.cli.send import show as show_message
 from textgate.cli.serve import SIMULATED_NUMBER
 from textgate.cli.target import Target
 
@@ -85,9 +84,10 @@ async def _play(client: Client, receiver: Receiver, url: str, story: _Story) -> 
         missing.discard(_told(call, story))
     for message_id in messages:
         message = await client.message(message_id)
-        story.tell("state", f"message {message_id}: {message['state']}", STRONG, message=message)
-        if not story.output.json:
-            show_message(message, story.output)
+        [recipient] = message["recipients"]
+        why = f" ({recipient['error']})" if recipient.get("error") else ""
+        said = f"message {message_id}: {message['state']}{why}"
+        story.tell("state", said, STRONG, message=message)
 
 
 def _told(call: Call, story: _Story) -> tuple[str, str]:
