@@ -13,6 +13,7 @@ from uvicorn.server import ServerState
 
 from textgate import telemetry
 from textgate.api.operation import Group, Services
+from textgate.api.protocol import QuickProtocol
 from textgate.api.server import build_api
 from textgate.config import Settings
 from textgate.domain.account import Account, Channel
@@ -95,7 +96,7 @@ async def serving(
 async def _listening(services: Services, groups: tuple[Group, ...]) -> AsyncIterator[str]:
     config = uvicorn.Config(
         build_api(services, *groups),
-        http="httptools",
+        http=QuickProtocol,
         ws="none",
         lifespan="off",
         log_config=None,

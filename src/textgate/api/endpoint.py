@@ -5,12 +5,12 @@ middleware; docs/decisions/0004-http.md has the figures.
 """
 
 import asyncio
-import contextlib
 import itertools
 import secrets
 import traceback
 from collections.abc import Mapping
-from typing import Any, cast
+from functools import cache
+from typing import Any
 from urllib.parse import parse_qsl
 
 import msgspec
@@ -18,6 +18,7 @@ import structlog
 from starlette.types import Receive, Send
 
 from textgate.api.auth import Authenticator
+from textgate.api.body import Gone, TooLarge, WrongType, read_body
 from textgate.api.fields import read_field
 from textgate.api.operation import (
     Answer,
@@ -34,26 +35,18 @@ from textgate.api.operation import (
 from textgate.api.problem import TOO_LARGE, UNHANDLED, problem_of, unreadable
 from textgate.domain.errors import Forbidden, Invalid, TextgateError, Unauthenticated
 
-BODY_TIMEOUT_S = 60.0
-"""How long a caller may take to send a body."""
-DROPPED_BODIES = 4
-"""So many times the limit is read and dropped of a body that is too large: most clients listen
-only after they have spoken, and would otherwise see a broken line instead of the 413."""
 MAX_QUERY_FIELDS = 100
 MAX_REQUEST_ID = 128
 
 log = structlog.get_logger("textgate.api")
 _encode = msgspec.json.Encoder().encode
-_request_ids = (f"{secrets.token_hex(4)}-{n:x}" for n in itertools.count(1))
+_process = secrets.token_hex(4)
+_request_ids = (f"{_process}-{n:x}" for n in itertools.count(1))
 RawHeaders = list[tuple[bytes, bytes]]
+Whole = tuple[int, RawHeaders, bytes]
+"""An answer to be sent at once: status, headers, body."""
 
-
-class _TooLarge(Exception):
-    """The body is beyond the limit."""
-
-
-class _Gone(Exception):
-    """The caller hung up."""
+_NO_PARTS: Mapping[str, str] = {}
 
 
 class Endpoint:
@@ -79,30 +72,60 @@ class Endpoint:
         """Answer one request; ``path`` holds the named parts of its path."""
         headers: dict[bytes, bytes] = dict(scope["headers"])
         request_id = request_id_of(headers)
-        answer: Answer | Content | Stream
         try:
-            caller = await self._identify(headers)
-            body = None
-            if self.operation.body is not None:
-                body = await self._read(headers, receive)
-                if isinstance(body, Problem):
-                    return await send_problem(send, body, self._edge, request_id)
-            query = self._query(scope["query_string"])
-            answer = await self.operation.handler(
-                Call(self._services, caller, path, query, body, headers, request_id)
-            )
-        except TextgateError as error:
-            return await send_problem(send, problem_of(error), self._edge, request_id)
-        except _TooLarge:
-            return await send_problem(send, TOO_LARGE, self._edge, request_id, last=True)
-        except _Gone:
+            answer = await self._answer(headers, path, scope["query_string"], None, receive)
+        except Gone:
             return None
         except Exception as error:
-            self._report(error, request_id)
-            return await send_problem(send, UNHANDLED, self._edge, request_id)
+            answer = self._told(error, request_id)
         if isinstance(answer, Stream):
             return await self._stream(answer, receive, send, request_id)
-        return await send_answer(send, answer, self._edge.headers, request_id)
+        return await send_answer(send, answer, self._edge, request_id)
+
+    async def serve_whole(self, headers: Mapping[bytes, bytes], raw: bytes) -> Whole:
+        """Answer a request that has come in whole, without query or named parts of a path."""
+        request_id = request_id_of(headers)
+        answer: Answer | Content | Stream
+        try:
+            answer = await self._answer(headers, _NO_PARTS, b"", raw, None)
+        except Exception as error:
+            answer = self._told(error, request_id)
+        if isinstance(answer, Stream):
+            raise TypeError("an endless answer has no short way")
+        return whole(answer, self._edge, request_id)
+
+    async def _answer(
+        self,
+        headers: Mapping[bytes, bytes],
+        path: Mapping[str, str],
+        query: bytes,
+        raw: bytes | None,
+        receive: Receive | None,
+    ) -> Answer | Content | Stream:
+        """Who asks, what, the handler. The body is ``raw``, or else what ``receive`` gives."""
+        caller = await self._identify(headers)
+        body = None
+        if self.operation.body is not None:
+            limit = self._services.settings.body_limit
+            if raw is None and receive is not None:
+                raw = await read_body(headers, receive, limit)
+            elif raw is not None and len(raw) > limit:
+                raise TooLarge
+            body = self._read(headers, raw or b"")
+        return await self.operation.handler(
+            Call(self._services, caller, path, self._query(query), body, headers)
+        )
+
+    def _told(self, error: Exception, request_id: str) -> Answer:
+        """Return the answer that tells the caller of an error."""
+        if isinstance(error, WrongType):
+            return problem_answer(self._edge.wrong_type, self._edge)
+        if isinstance(error, TextgateError):
+            return problem_answer(problem_of(error), self._edge)
+        if isinstance(error, TooLarge):
+            return problem_answer(TOO_LARGE, self._edge, last=True)
+        self._report(error, request_id)
+        return problem_answer(UNHANDLED, self._edge)
 
     async def _identify(self, headers: Mapping[bytes, bytes]) -> Caller | None:
         if self.operation.public:
@@ -118,9 +141,8 @@ class Endpoint:
             raise Forbidden(f"scope required: {scope}")
         return caller
 
-    async def _read(self, headers: Mapping[bytes, bytes], receive: Receive) -> Any:
-        """Return the checked body, or the problem with its type."""
-        raw = await self._receive(headers, receive)
+    def _read(self, headers: Mapping[bytes, bytes], raw: bytes) -> Any:
+        """Return the checked body."""
         if self._raw_body:
             return raw
         if not raw and self.operation.body_optional:
@@ -129,44 +151,11 @@ class Endpoint:
         if declared != b"application/json":
             bare = declared.partition(b";")[0].strip().lower()
             if bare != b"application/json":
-                return self._edge.wrong_type
+                raise WrongType
         try:
             return self._decode(raw)
         except (ValueError, RecursionError) as error:
             raise unreadable(error) from None
-
-    async def _receive(self, headers: Mapping[bytes, bytes], receive: Receive) -> bytes:
-        limit = self._services.settings.body_limit
-        length = headers.get(b"content-length")
-        if length is not None and int(length) > limit:
-            await _drop(receive, DROPPED_BODIES * limit)
-            raise _TooLarge
-        message = await asyncio.wait_for(receive(), BODY_TIMEOUT_S)
-        if message["type"] != "http.request":
-            raise _Gone
-        body = cast(bytes, message.get("body", b""))
-        if not message.get("more_body") and len(body) <= limit:
-            return body
-        return await self._receive_rest(body, receive, limit)
-
-    async def _receive_rest(self, start: bytes, receive: Receive, limit: int) -> bytes:
-        parts, size = [start], len(start)
-        try:
-            async with asyncio.timeout(BODY_TIMEOUT_S):
-                while size <= limit:
-                    message = await receive()
-                    if message["type"] != "http.request":
-                        raise _Gone
-                    parts.append(message.get("body", b""))
-                    size += len(parts[-1])
-                    if not message.get("more_body"):
-                        break
-        except TimeoutError:
-            raise _Gone from None
-        if size > limit:
-            await _drop(receive, DROPPED_BODIES * limit)
-            raise _TooLarge
-        return b"".join(parts)
 
     def _query(self, raw: bytes) -> Any:
         wanted = self.operation.query
@@ -194,7 +183,7 @@ class Endpoint:
         )
 
     async def _stream(self, answer: Stream, receive: Receive, send: Send, request_id: str) -> None:
-        raw = _raw_headers(answer.headers, self._edge.headers, request_id)
+        raw = _raw_headers(answer.headers, _common(self._edge), request_id)
         raw.append((b"content-type", answer.content_type.encode()))
         await send({"type": "http.response.start", "status": 200, "headers": raw})
         pump = asyncio.create_task(_pump(answer, send))
@@ -225,17 +214,6 @@ async def _until_gone(receive: Receive) -> None:
         pass
 
 
-async def _drop(receive: Receive, limit: int) -> None:
-    """Read and forget the rest of a body, within bounds of size and time."""
-    with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(BODY_TIMEOUT_S / 4):
-            while limit > 0:
-                message = await receive()
-                if message["type"] != "http.request" or not message.get("more_body"):
-                    return
-                limit -= len(message.get("body", b""))
-
-
 def request_id_of(headers: Mapping[bytes, bytes]) -> str:
     """Return the caller's X-Request-Id if it is short and printable, else a fresh one."""
     given = headers.get(b"x-request-id")
@@ -246,18 +224,21 @@ def request_id_of(headers: Mapping[bytes, bytes]) -> str:
     return next(_request_ids)
 
 
-def _raw_headers(own: Headers, common: Headers, request_id: str) -> RawHeaders:
-    raw = [(b"x-request-id", request_id.encode())]
-    for name, value in (*common, *own):
+def _raw_headers(own: Headers, common: RawHeaders, request_id: str) -> RawHeaders:
+    raw = [(b"x-request-id", request_id.encode()), *common]
+    for name, value in own:
         raw.append((name.lower().encode(), value.encode("latin-1")))
     return raw
 
 
-async def send_answer(
-    send: Send, answer: Answer | Content, common: Headers, request_id: str
-) -> None:
-    """Send an answer that is whole."""
-    raw = _raw_headers(answer.headers, common, request_id)
+@cache
+def _common(edge: Edge) -> RawHeaders:
+    return [(name.lower().encode(), value.encode("latin-1")) for name, value in edge.headers]
+
+
+def whole(answer: Answer | Content, edge: Edge, request_id: str) -> Whole:
+    """Return an answer as it goes over the line."""
+    raw = _raw_headers(answer.headers, _common(edge), request_id)
     body = b""
     if isinstance(answer, Content):
         body = answer.body
@@ -266,19 +247,27 @@ async def send_answer(
         body = _encode(answer.value)
         raw.append((b"content-type", b"application/json"))
     if answer.status != 204:
-        raw.append((b"content-length", str(len(body)).encode()))
-    await send({"type": "http.response.start", "status": answer.status, "headers": raw})
+        raw.append((b"content-length", b"%d" % len(body)))
+    return answer.status, raw, body
+
+
+async def send_answer(send: Send, answer: Answer | Content, edge: Edge, request_id: str) -> None:
+    """Send an answer that is whole."""
+    status, raw, body = whole(answer, edge, request_id)
+    await send({"type": "http.response.start", "status": status, "headers": raw})
     await send({"type": "http.response.body", "body": body})
 
 
-async def send_problem(
-    send: Send, problem: Problem, edge: Edge, request_id: str, *, last: bool = False
-) -> None:
-    """Send an error as its edge spells it; ``last``: the connection ends with it."""
+def problem_answer(problem: Problem, edge: Edge, *, last: bool = False) -> Answer:
+    """Return an error as its edge spells it; ``last``: the connection ends with it."""
     headers = problem.headers
     if problem.status == 401:
         headers = (*headers, ("WWW-Authenticate", 'Basic realm="Textgate", charset="UTF-8"'))
     if last:
         headers = (*headers, ("Connection", "close"))
-    answer = Answer(problem.status, edge.spell(problem), headers)
-    await send_answer(send, answer, edge.headers, request_id)
+    return Answer(problem.status, edge.spell(problem), headers)
+
+
+async def send_problem(send: Send, problem: Problem, edge: Edge, request_id: str) -> None:
+    """Send an error as its edge spells it."""
+    await send_answer(send, problem_answer(problem, edge), edge, request_id)

@@ -79,7 +79,6 @@ class Call(Generic[Q, B]):
     body: B
     """The checked ``Operation.body``, or None."""
     raw_headers: Mapping[bytes, bytes]
-    request_id: str
 
     @property
     def headers(self) -> Mapping[str, str]:
@@ -156,6 +155,8 @@ class Operation:
     """Further paths of the same operation."""
     public: bool = False
     """Needs no credentials."""
+    quick: bool = False
+    """Carries the load of the server: served in the short way of ``api.protocol``."""
     description: str = ""
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import Receive, Scope, Send
 
 from textgate.api.auth import Authenticator
 from textgate.api.documents import documents
@@ -16,12 +16,12 @@ from textgate.api.problem import DIALECT, NO_SUCH_PATH, wrong_method
 _NO_PARTS: Mapping[str, str] = {}
 
 
-def build_api(services: Services, *groups: Group) -> ASGIApp:
+def build_api(services: Services, *groups: Group) -> "Api":
     """Return the application. Without ``groups`` it serves everything there is."""
     served = groups or _all_groups()
     root = Group("Server", ("",), DIALECT, ROOT)
     shown = Group("Documents", ("",), DIALECT, documents((*served, root)))
-    return _Api(services, (*served, root, shown))
+    return Api(services, (*served, root, shown))
 
 
 def _all_groups() -> tuple[Group, ...]:
@@ -30,12 +30,14 @@ def _all_groups() -> tuple[Group, ...]:
     return (native_v1.GROUP, thirdparty_v1.GROUP)
 
 
-class _Api:
+class Api:
     """Finds the endpoint of a request: by its very path first, then as ``Paths`` reads it."""
 
     def __init__(self, services: Services, groups: tuple[Group, ...]) -> None:
         self._paths: Paths[Endpoint] = Paths()
         self._exact: dict[tuple[str, bytes], Endpoint] = {}
+        self.quick: dict[tuple[bytes, bytes], Endpoint] = {}
+        """By method and target: the routes that ``api.protocol`` serves in its short way."""
         self._edges = [(prefix, group.edge) for group in groups for prefix in group.prefixes]
         authenticator = Authenticator(services)
         for group in groups:
@@ -49,6 +51,8 @@ class _Api:
         self._paths.add(method, path, endpoint)
         if "{" not in path:
             self._exact[method, path.encode()] = endpoint
+            if endpoint.operation.quick:
+                self.quick[method.encode(), path.encode()] = endpoint
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":

@@ -120,6 +120,7 @@ OPERATIONS = (
         status=202,
         errors={409: "another message has this id"},
         aliases=("/message",),
+        quick=True,
         description="Repeating a request with its `id` is safe: the same content is accepted once.",
     ),
     Operation(

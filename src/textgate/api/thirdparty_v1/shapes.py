@@ -1,5 +1,6 @@
 """What the dialect's messages look like on the wire, out (A §2.2)."""
 
+import re
 from collections.abc import Iterable
 from urllib.parse import quote
 
@@ -11,6 +12,7 @@ from textgate.domain.message import Message, Recipient
 from textgate.domain.times import rfc3339
 
 MAX_ERROR = 256
+_PLAIN = re.compile("[A-Za-z0-9_-]+")
 
 
 class TextContent(msgspec.Struct):
@@ -59,6 +61,7 @@ def message_state(
         text = TextContent(message.text)
     elif content and message.data is not None:
         data = DataContent(message.data, message.port or 0)
+    created_at = rfc3339(message.created_at)
     return MessageState(
         id=message.id,
         device_id=message.device_id,
@@ -66,10 +69,13 @@ def message_state(
         is_hashed=False,
         is_encrypted=message.encrypted,
         recipients=[RecipientState(r.number, r.state, _error(r)) for r in recipients],
-        states={state: rfc3339(at) for state, at in message.reached().items()},
+        states={
+            state: created_at if at == message.created_at else rfc3339(at)
+            for state, at in message.reached().items()
+        },
         text_message=text,
         data_message=data,
-        created_at=rfc3339(message.created_at),
+        created_at=created_at,
         schedule_at=None if message.schedule_at is None else rfc3339(message.schedule_at),
     )
 
@@ -81,4 +87,5 @@ def _error(recipient: Recipient) -> str | None:
 
 def location(message_id: str) -> str:
     """Where a message is found; the original serves it under ``/api``."""
-    return f"/api/3rdparty/v1/messages/{quote(message_id, safe='')}"
+    plain = _PLAIN.fullmatch(message_id)  # as are all ids that we make
+    return f"/api/3rdparty/v1/messages/{message_id if plain else quote(message_id, safe='')}"
