@@ -16,6 +16,7 @@ import uvloop
 
 from textgate import __version__, telemetry
 from textgate.api.operation import Services
+from textgate.api.protocol import QuickProtocol
 from textgate.api.server import build_api
 from textgate.clock import SystemClock
 from textgate.config import Settings, kept_jwt_secret
@@ -218,7 +219,7 @@ class _Server(uvicorn.Server):
 def _uvicorn_config(settings: Settings, api: object) -> uvicorn.Config:
     return uvicorn.Config(
         api,  # type: ignore[arg-type]
-        http="httptools",
+        http=QuickProtocol,
         ws="none",
         lifespan="off",
         log_config=None,
