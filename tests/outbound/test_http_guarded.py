@@ -159,15 +159,20 @@ async def test_tls_connections_are_kept_too() -> None:
         assert far.connections == 1
 
 
-async def test_http_2_is_offered_over_tls() -> None:
-    async def only_greets(_line: Line) -> None:
+@pytest.mark.parametrize(("headers", "wants"), [([("Idempotency-Key", "k")], "h2"), ([], None)])
+async def test_http_2_is_spoken_over_tls_by_requests_that_may_be_repeated(
+    headers: list[tuple[str, str]], wants: str | None
+) -> None:
+    async def only_shakes_hands(_line: Line) -> None:
         return
 
-    async with tls_far_side(only_greets, alpn="h2") as far:
-        async with client(Guard(allow_loopback=True), ITS_OWN_AUTHORITY) as http:
-            ended = await http.request("POST", far.url(host="localhost"), timeout=5)
-        assert far.alpn[0] == "h2"
-    assert isinstance(ended, Failure)
+    async with (
+        tls_far_side(only_shakes_hands, alpn="h2") as far,
+        client(Guard(allow_loopback=True), ITS_OWN_AUTHORITY) as http,
+    ):
+        ended = await http.request("POST", far.url(host="localhost"), headers=headers, timeout=5)
+        assert isinstance(ended, Failure)
+        assert far.alpn[0] == wants
 
 
 def test_an_unusable_file_of_authorities_is_told_at_once(tmp_path: Path) -> None:
