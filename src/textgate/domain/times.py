@@ -1,6 +1,7 @@
 """Times are integers: milliseconds since 1970, UTC. This file is their text at the edges."""
 
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Protocol
 
 Milliseconds = int
@@ -10,8 +11,13 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 def rfc3339(ms: int) -> str:
     """``2026-05-06T07:08:09.010Z``: UTC, exactly three digits (the form every known peer reads)."""
-    moment = _EPOCH + timedelta(milliseconds=ms)
-    return moment.isoformat(timespec="milliseconds")[:-6] + "Z"
+    seconds, rest = divmod(ms, 1000)
+    return f"{_to_the_second(seconds)}.{rest:03d}Z"
+
+
+@lru_cache(maxsize=1024)  # the times of one moment are written many times
+def _to_the_second(seconds: int) -> str:
+    return (_EPOCH + timedelta(seconds=seconds)).isoformat()[:-6]
 
 
 def parse_rfc3339(text: str) -> int:
