@@ -25,6 +25,15 @@ _RELEASE = RELEASE.format(
 _END_LEASES = END_LEASES.format(table="delivery")
 
 
+def _among(states: tuple[DeliveryState, ...]) -> str:
+    """The condition for these states."""
+    condition = f"state IN ({', '.join(repr(str(state)) for state in states)})"
+    if set(states) <= {DeliveryState.DEAD, DeliveryState.HELD}:
+        # In the words of the index `delivery_stuck`: neither database would infer that it serves.
+        condition += " AND state IN ('dead', 'held')"
+    return condition
+
+
 class Events(Noun):
     """What happened, in the order of the commits."""
 
@@ -83,7 +92,12 @@ class Events(Noun):
 
 
 class Deliveries(Noun):
-    """Who is still to be told of what: the work of calling stands on these rows."""
+    """Who is still to be told of what: the work of calling stands on these rows.
+
+    A lane is one webhook's key and belongs to one account. Statements about a whole lane name
+    the lane alone: with the account beside it, SQLite takes the primary key and walks through all
+    deliveries of the account.
+    """
 
     def add(self, delivery: Delivery) -> bool:
         return bool(self._tx.run(_ADD_DELIVERY, DELIVERY.values(delivery)))
@@ -112,13 +126,13 @@ class Deliveries(Noun):
         limit: int,
     ) -> list[Delivery]:
         """Return the deliveries of a webhook, newest event first, before an event id."""
-        where = "WHERE account_id = :account AND lane = :lane"
-        values: dict[str, object] = {"account": account_id, "lane": lane, "limit": limit}
+        where = "WHERE lane = :lane"
+        values: dict[str, object] = {"lane": lane, "limit": limit}
         if before:
             where += " AND event_id < :before"
             values["before"] = before
         if states:
-            where += f" AND state IN ({', '.join(repr(str(state)) for state in states)})"
+            where += f" AND {_among(states)}"
         rows = self._tx.all(
             f"{DELIVERY.select} {where} ORDER BY event_id DESC LIMIT :limit", values
         )
@@ -177,12 +191,8 @@ class Deliveries(Noun):
         limit: int = 1000,
     ) -> int:
         """Make deliveries due again from the start of the schedule; return how many."""
-        where = (
-            "account_id = :account AND lane = :lane AND created_at >= :since"
-            f" AND state IN ({', '.join(repr(str(state)) for state in states)})"
-        )
+        where = f"lane = :lane AND created_at >= :since AND {_among(states)}"
         values: dict[str, object] = {
-            "account": account_id,
             "lane": lane,
             "since": since,
             "now": self._tx.now,
@@ -192,8 +202,8 @@ class Deliveries(Noun):
             where += " AND created_at < :until"
             values["until"] = until
         if event_id is not None:
-            where += " AND event_id = :event"
-            values["event"] = event_id
+            where += " AND account_id = :account AND event_id = :event"
+            values |= {"account": account_id, "event": event_id}
         changed = self._tx.run(
             "UPDATE delivery SET state = 'pending', due_at = :now, holder = NULL, base = attempt,"
             " finished_at = NULL WHERE (account_id, lane, event_id) IN (SELECT account_id, lane,"
@@ -208,17 +218,19 @@ class Deliveries(Noun):
         """Stop calling: what is owed waits until the webhook is enabled again."""
         self._tx.run(
             "UPDATE delivery SET state = 'held', due_at = NULL, holder = NULL"
-            " WHERE account_id = :account AND lane = :lane AND state = 'pending'",
-            {"account": account_id, "lane": lane},
+            # What is pending is due: its index spares a look at all that is delivered.
+            " WHERE lane = :lane AND state = 'pending' AND due_at IS NOT NULL",
+            {"lane": lane},
         )
 
     def drop(self, account_id: str, lane: str) -> None:
         """The webhook is gone: so is what was owed to it, and its history."""
-        for table in ("call_attempt", "delivery"):
-            self._tx.run(
-                f"DELETE FROM {table} WHERE account_id = :account AND lane = :lane",
-                {"account": account_id, "lane": lane},
-            )
+        self._tx.run(
+            "DELETE FROM call_attempt WHERE (account_id, event_id, lane)"
+            " IN (SELECT account_id, event_id, lane FROM delivery WHERE lane = :lane)",
+            {"lane": lane},
+        )
+        self._tx.run("DELETE FROM delivery WHERE lane = :lane", {"lane": lane})
 
     def owed(self) -> int:
         """Return how many deliveries are still to be made."""

@@ -161,9 +161,9 @@ CREATE TABLE delivery (
   finished_at BIGINT,
   PRIMARY KEY (account_id, event_id, lane)
 ) {clustered};
-CREATE INDEX delivery_by_lane ON delivery (account_id, lane, event_id);
+CREATE INDEX delivery_by_lane ON delivery (lane, event_id);
 CREATE INDEX delivery_due ON delivery (lane, due_at) WHERE due_at IS NOT NULL;
-CREATE INDEX delivery_stuck ON delivery (account_id, lane, state, event_id) WHERE state IN ('dead', 'held');
+CREATE INDEX delivery_stuck ON delivery (lane, state, event_id) WHERE state IN ('dead', 'held');
 
 CREATE TABLE call_attempt (
   account_id TEXT NOT NULL,
