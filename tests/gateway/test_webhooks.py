@@ -9,8 +9,9 @@ from gateway_world import Hands, World
 from textgate.domain.calling import Dead, Told, Verdict
 from textgate.domain.errors import Conflict, Invalid, NotFound
 from textgate.domain.event import CallJob, DeliveryState, EventType, Webhook
+from textgate.gateway import replay as again
 from textgate.gateway import webhooks
-from textgate.gateway.replay import CHUNK, Wanted, replay_all, replay_one
+from textgate.gateway.replay import Wanted, replay_all, replay_one
 from textgate.gateway.sample import sample_payload
 from textgate.gateway.tell import Call, settle_call
 
@@ -127,19 +128,19 @@ async def test_registering_a_disabled_webhook_again_enables_it(world: World) -> 
 async def test_a_long_collection_is_resumed_in_short_writes(world: World) -> None:
     webhook = await world.webhook()
     await disable(world, webhook)
-    count = CHUNK * 2 + 1
+    count = webhooks.CHUNK * 2 + 1
     for _ in range(count):
         await world.announce()
     await enable(world, webhook)
-    assert (await states(world, webhook)).count("pending") == CHUNK
-    assert await webhooks.resume_all(world.store, world.account, webhook.id) == CHUNK + 1
+    assert (await states(world, webhook)).count("pending") == webhooks.CHUNK
+    assert await webhooks.resume_all(world.store, world.account, webhook.id) == webhooks.CHUNK + 1
     assert await states(world, webhook) == ["pending"] * count
 
 
 async def test_what_a_crash_left_held_is_found_by_the_housekeeping(world: World) -> None:
     webhook = await world.webhook()
     await disable(world, webhook)
-    for _ in range(CHUNK + 1):
+    for _ in range(webhooks.CHUNK + 1):
         await world.announce()
     await enable(world, webhook)  # and here the process dies
     still_disabled = await world.webhook(EventType.SMS_SENT)
@@ -224,7 +225,7 @@ async def test_a_filter_replays_only_what_it_names(world: World) -> None:
 
 async def test_a_replay_of_many_ends_although_they_are_delivered_meanwhile(world: World) -> None:
     webhook = await world.webhook()
-    count = CHUNK + 20
+    count = again.CHUNK + 20
     for _ in range(count):
         await world.announce()
     for job in await world.take_calls(webhook, limit=count):

@@ -6,8 +6,11 @@ from textgate.domain.errors import Conflict, NotFound
 from textgate.domain.event import Delivery, DeliveryState
 from textgate.domain.identity import ENTROPY_BYTES, make_id
 from textgate.domain.times import Milliseconds
-from textgate.gateway.webhooks import CHUNK, enabled_webhook
+from textgate.gateway.webhooks import enabled_webhook
 from textgate.store.base import Store, Tx
+
+CHUNK = 200
+"""Deliveries of one write, each a statement: it keeps the event loop for some 15 ms."""
 
 
 @dataclass(frozen=True, slots=True)

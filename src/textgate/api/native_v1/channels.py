@@ -40,6 +40,10 @@ class NewChannel(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     ] = None
 
 
+class ChannelChanges(channels.Changes, frozen=True):
+    """What is to be different; the rest stays. A setting given as null gets its default again."""
+
+
 class ChannelShape(msgspec.Struct):
     """A channel as it is stored; secrets are masked, and may be sent back so."""
 
@@ -157,7 +161,7 @@ async def _known(call: Call[Any, Any]) -> Channel:
     )
 
 
-async def _change(call: Call[None, channels.Changes]) -> Answer:
+async def _change(call: Call[None, ChannelChanges]) -> Answer:
     account_id, channel_id, guard = call.account.id, call.path["id"], call.services.guard
     changed = await call.services.store.write(
         lambda tx: channels.change(tx, account_id, channel_id, call.body, guard)
@@ -257,7 +261,7 @@ OPERATIONS = (
         _TAG,
         Scope.CHANNELS_WRITE,
         _change,
-        body=channels.Changes,
+        body=ChannelChanges,
         answer=ChannelShape,
         errors={**_UNKNOWN, **_BROKEN},
         description="What is left out stays; a setting given as null gets its default again.",

@@ -37,6 +37,10 @@ class NewWebhook(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     ] = None
 
 
+class WebhookChanges(webhooks.Changes, frozen=True):
+    """What is to be different; the rest stays."""
+
+
 class WebhookShape(msgspec.Struct):
     """A registered webhook."""
 
@@ -108,7 +112,7 @@ async def known_webhook(call: Call[Any, Any]) -> Webhook:
     )
 
 
-async def _change(call: Call[None, webhooks.Changes]) -> Answer:
+async def _change(call: Call[None, WebhookChanges]) -> Answer:
     account_id, webhook_id, body = call.account.id, call.path["id"], call.body
     if body.url is not UNSET:
         await call.services.guard.check_registration(body.url)
@@ -177,7 +181,7 @@ OPERATIONS = (
         _TAG,
         Scope.WEBHOOKS_WRITE,
         _change,
-        body=webhooks.Changes,
+        body=WebhookChanges,
         answer=WebhookShape,
         errors={**_UNKNOWN, 400: "A rule is broken."},
         description="A disabled webhook keeps collecting; what it collected goes out when it is"
