@@ -13,6 +13,8 @@ three digits of fraction, ``{{any}}`` for anything, ``{{id}}`` for an id of ours
 ``{{name}}`` for whatever is there, which must be the same at its next mention.
 """
 
+import asyncio
+import base64
 import json
 import re
 from collections.abc import Iterator
@@ -21,6 +23,10 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+from serving import PASSWORD, Served, serving
+
+from textgate.api.operation import Group
+from textgate.reading import duration
 
 PATTERNS = {
     "time": r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z",
@@ -182,3 +188,35 @@ def check(said: Said, answer: httpx.Response, memory: Memory) -> None:
         wanted = json.loads(said.body)
         wrong += memory.differences(wanted, answer.json())
     assert not wrong, "\n".join([*wrong, shown])
+
+
+async def play(conversation: Conversation, folder: Path, *groups: Group) -> None:
+    """Hold a conversation with a server of its own, whose data is in ``folder``."""
+    settings: dict[str, Any] = {}
+    for line in conversation.scene:
+        word, _, rest = line.partition(" ")
+        if word == "setting":
+            name, _, value = rest.partition("=")
+            settings[name] = int(value) if value.isdecimal() else value
+        else:
+            assert line == "no channel", f"no such change of the scene: {line}"
+    channel = "no channel" not in conversation.scene
+    async with serving(folder, *groups, channel=channel, **settings) as served:
+        await _hold(conversation, served)
+
+
+async def _hold(conversation: Conversation, served: Served) -> None:
+    basic = base64.b64encode(f"{served.login}:{PASSWORD}".encode()).decode()
+    memory = Memory(login=served.login, password=PASSWORD, basic=f"Basic {basic}")
+    async with served.client(auth=None) as client:
+        answer = None
+        for kind, said in conversation.turns:
+            if kind == ">":
+                answer = await say(client, said, memory)
+            elif kind == "<":
+                assert answer is not None
+                check(said, answer, memory)
+            else:
+                assert said.first.startswith("wait "), said.first
+                served.clock.advance(int(duration(said.first[5:]).total_seconds() * 1000))
+                await asyncio.sleep(0)

@@ -37,9 +37,11 @@ async def read_body(headers: Mapping[bytes, bytes], receive: Receive, limit: int
     if first["type"] != "http.request":
         raise Gone
     body: bytes = first.get("body", b"")
-    if not first.get("more_body") and len(body) <= limit:
-        return body
-    return await _read_rest(body, receive, limit)
+    if first.get("more_body"):
+        return await _read_rest(body, receive, limit)
+    if len(body) > limit:
+        raise TooLarge
+    return body
 
 
 async def _first(step: "Coroutine[Any, Any, Message]") -> Message:
@@ -74,21 +76,21 @@ def _resume(step: "Coroutine[Any, Any, Message]", waiting: Any) -> Generator[Any
 
 
 async def _read_rest(start: bytes, receive: Receive, limit: int) -> bytes:
-    parts, size = [start], len(start)
+    parts, size, more = [start], len(start), True
     try:
         async with asyncio.timeout(TIMEOUT_S):
-            while size <= limit:
+            while more and size <= limit:
                 message = await receive()
                 if message["type"] != "http.request":
                     raise Gone
                 parts.append(message.get("body", b""))
                 size += len(parts[-1])
-                if not message.get("more_body"):
-                    break
+                more = message.get("more_body", False)
     except TimeoutError:
         raise Gone from None
     if size > limit:
-        await _drop(receive, DROPPED * limit)
+        if more:
+            await _drop(receive, DROPPED * limit)
         raise TooLarge
     return b"".join(parts)
 
