@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import fcntl
+import gc
 import os
 import signal
 import socket
@@ -161,7 +162,6 @@ async def _run(
     announce: Callable[[Started], None],
 ) -> int:
     clock, guard = SystemClock(), guard_of(settings)
-    first = await AccountBook(store, guard).first()
     engine = Engine(
         store,
         clock,
@@ -183,10 +183,13 @@ async def _run(
         jwt_secret=kept_jwt_secret(settings),
     )
     server = _Server(_uvicorn_config(settings, build_api(services)))
+    # Last of what can fail: its password is shown once.
+    first = await AccountBook(store, guard).first()
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     await engine.start()
+    _spare_the_collector()
     server.on_started = lambda: announce(Started(_url(settings, sock), settings.data, first))
     serving = asyncio.create_task(server.serve(sockets=[sock]))
     await asyncio.wait(
@@ -200,6 +203,13 @@ async def _run(
     await engine.stop(bound)
     log.info("stopped")
     return 0
+
+
+def _spare_the_collector() -> None:
+    """What was imported stays for good, and a message leaves few cycles behind: look less often."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 50)
 
 
 class _Server(uvicorn.Server):
@@ -238,7 +248,10 @@ def _uvicorn_config(settings: Settings, api: object) -> uvicorn.Config:
 
 
 def _url(settings: Settings, sock: socket.socket) -> str:
+    if settings.public_url:
+        return settings.public_url
     host, port = sock.getsockname()[:2]
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - not bound, shown
     scheme = "https" if settings.tls_cert else "http"
     return f"{scheme}://{f'[{host}]' if ':' in host else host}:{port}"
 

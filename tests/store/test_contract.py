@@ -99,6 +99,18 @@ async def test_ids_go_on_when_the_clock_goes_back(store: SqliteStore, clock: Fak
     assert await store.write(lambda tx: tx.new_id()) > first
 
 
+async def test_events_stay_in_order_over_a_restart_with_a_clock_set_back(tmp_path: Path) -> None:
+    clock = FakeClock()
+    store = SqliteStore(tmp_path / "t.db", clock)
+    first = await store.write(lambda tx: tx.new_id())
+    await store.write(lambda tx: (tx.accounts.add(ACCOUNT), tx.events.add(like(EVENT, id=first))))
+    await store.close()
+    clock.advance(-86_400_000)
+    store = SqliteStore(tmp_path / "t.db", clock)
+    assert await store.write(lambda tx: tx.new_id()) > first
+    await store.close()
+
+
 async def test_work_whose_lease_ran_out_is_due_again(store: SqliteStore, clock: FakeClock) -> None:
     await store.write(put)
     [first] = await store.write(lambda tx: tx.recipients.take("lane-1", 9))

@@ -52,7 +52,7 @@ class Tx(Protocol):
     """One transaction, seen by one ``work``. Not to be kept after it returns."""
 
     now: Milliseconds
-    """The time of this transaction; never goes back."""
+    """The time of this transaction."""
 
     holder: str
     """Names this process in leases."""

@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 import apsw
 
 from textgate.domain.errors import Unavailable
-from textgate.domain.identity import ENTROPY_BYTES, make_id, make_next_id
+from textgate.domain.identity import ENTROPY_BYTES, make_id, make_next_id, number_of
 from textgate.domain.times import Clock, Milliseconds
 from textgate.store.accounts import Accounts, Logs, Tokens
 from textgate.store.base import Intake, Job, Row, Tx
@@ -78,7 +78,13 @@ class SqliteTx:
         self.inbox = Inbox(self)
 
     def tick(self) -> None:
-        self.now = max(self.now, self._clock.now())
+        self.now = self._clock.now()
+
+    def go_on(self) -> None:
+        """Make new ids come after those of the events there are, whatever the clock says now."""
+        for account in self.accounts.all():
+            newest = self.events.last_id(account.id)
+            self._last_id = max(self._last_id, number_of(newest) if newest else 0)
 
     def new_id(self) -> str:
         self._last_id, new = make_next_id(self._last_id, self.now, os.urandom(ENTROPY_BYTES))
@@ -179,6 +185,7 @@ class SqliteStore:
         self.intake: Intake | None = None
         self._loop = asyncio.get_running_loop()
         self._tx = SqliteTx(connect(path), clock)
+        self._tx.go_on()
         self._waiting: deque[_Write] = deque()
         self._group: list[_Write] = []
         self._busy = False
