@@ -58,16 +58,15 @@ class Driver:
         self._jobs: dict[Any, Job] = {}
         self._timer: asyncio.TimerHandle | None = None
         self._due = 0.0
-        self._called = False
+        self._soon: asyncio.Handle | None = None
 
     def start(self, job: Job) -> None:
         """Begin a transfer in the loop's next round; ``finish`` is called when it has ended."""
         self._jobs[job.curl] = job
         self._multi.add_handle(job.curl)
-        if not self._called:
+        if self._soon is None:
             # Once for all calls of this round of the loop.
-            self._called = True
-            self.loop.call_soon(self._wake)
+            self._soon = self.loop.call_soon(self._wake)
 
     def abort(self, job: Job) -> None:
         """End a transfer, unless it has ended. Its connection is closed."""
@@ -78,8 +77,9 @@ class Driver:
 
     def stop(self, detail: str) -> None:
         """End every transfer and watch nothing any more; ``dispose`` is to follow."""
-        if self._timer is not None:
-            self._timer.cancel()
+        for handle in (self._timer, self._soon):
+            if handle is not None:
+                handle.cancel()
         self.loop.remove_reader(self._epoll.fileno())
         for job in self._jobs.values():
             self._multi.remove_handle(job.curl)
@@ -99,7 +99,7 @@ class Driver:
         return bool(self._closed) and self._closed.pop((ip, port), False)
 
     def _wake(self) -> None:
-        self._called = False
+        self._soon = None
         self._look()  # so that no call is begun on a connection that is closed already
         self._settle(self._multi.socket_action(pycurl.SOCKET_TIMEOUT, 0)[1])
 

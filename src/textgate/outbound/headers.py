@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Sequence
-from functools import lru_cache
 
 _ACCEPT, _ACCEPT_ENCODING, _CONTENT_TYPE, _USER_AGENT, _REPEATABLE = 1, 2, 4, 8, 16
 _MEANING = {
@@ -24,6 +23,9 @@ _OURS = frozenset(
 the middle of the next one's, on a connection that both use."""
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _REPEATABLE_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE"})
+_REMEMBERED = 1024
+_meanings: dict[str, int] = {}
+"""By name as callers spell it: looking up is an eighth of the price of checking."""
 _EXPECT_ABOVE = 1_000_000
 """libcurl asks before it sends a body of 1 MiB."""
 
@@ -37,7 +39,8 @@ def request_lines(
     """
     lines, seen = [], 0
     for name, value in headers:
-        seen |= _meaning(name)
+        meaning = _meanings.get(name)
+        seen |= _learn(name) if meaning is None else meaning
         # "Name:" would tell libcurl to leave the header out.
         lines.append(f"{name}: {value}" if value.strip() else f"{name};")
     joined = "".join(lines)
@@ -55,11 +58,13 @@ def request_lines(
     return lines, method in _REPEATABLE_METHODS or bool(seen & _REPEATABLE)
 
 
-@lru_cache(1024)
-def _meaning(name: str) -> int:
+def _learn(name: str) -> int:
+    """Check a header's name, and remember what it means."""
     if not _TOKEN.fullmatch(name):
         raise ValueError(f"{name!r} is no header name")
     lowered = name.lower()
     if lowered in _OURS:
         raise ValueError(f"the header {name} is set by the client itself")
-    return _MEANING.get(lowered, 0)
+    if len(_meanings) >= _REMEMBERED:
+        _meanings.clear()
+    return _meanings.setdefault(name, _MEANING.get(lowered, 0))

@@ -42,7 +42,7 @@ class HttpClient:
         user_agent: str,
         ca_file: Path | None = None,
         max_connections: int = 512,
-        max_host_connections: int = 128,
+        max_host_connections: int = 256,
     ) -> None:
         self._guard, self._user_agent = guard, user_agent
         self._trust = Trust(ca_file)
@@ -87,8 +87,10 @@ class HttpClient:
         try:
             driver.start(transfer)
             return await future
-        finally:
+        except asyncio.CancelledError:
             driver.abort(transfer)
+            raise
+        finally:
             if len(self._free) < self._limits[0]:
                 self._free.append(transfer)
 
