@@ -1,54 +1,18 @@
-"""A far side on the loopback that answers with exactly the bytes it was told, or with none.
+"""A far side of HTTP on the loopback, in the event loop of the test, that does as it is told.
 
-For what a well-behaved HTTP server cannot say: broken lines, half answers, wrong compression.
+Beside ``Receiver`` (a thread, for tests that do not await) it is fast, it knows at any moment which
+requests it holds, and it can keep an answer back until the test lets it go.
 """
 
 import asyncio
-import json
-from collections import deque
-from collections.abc import Mapping
-from dataclasses import dataclass
-from enum import Enum
-from http import HTTPStatus
+from collections import defaultdict
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Self
 
-_LONGEST_BODY = 1 << 20
-
-
-class Then(Enum):
-    """What comes after the bytes of an answer."""
-
-    KEEP = "keep the connection for the next request"
-    CLOSE = "close the connection"
-    HANG = "say nothing more, until the far side is closed"
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """The bytes to say, as they go over the wire."""
-
-    raw: bytes
-    then: Then = Then.KEEP
-
-
-SILENCE = Answer(b"", Then.HANG)
-BROKEN_LINE = Answer(b"", Then.CLOSE)
-
-
-def answer(
-    status: int = 200, body: bytes | str | object = b"", headers: Mapping[str, str] | None = None
-) -> Answer:
-    """A whole answer. A body that is neither bytes nor text is written as JSON."""
-    if isinstance(body, str):
-        body = body.encode()
-    elif not isinstance(body, bytes):
-        body = json.dumps(body).encode()
-    fields = {"Content-Length": str(len(body))} if status not in (204, 304) else {}
-    fields |= headers or {}
-    reason = HTTPStatus(status).phrase if status in HTTPStatus.__members__.values() else "Odd"
-    lines = (f"HTTP/1.1 {status} {reason}", *(f"{k}: {v}" for k, v in fields.items()))
-    return Answer("\r\n".join(lines).encode() + b"\r\n\r\n" + body)
+import msgspec
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,33 +20,54 @@ class Request:
     """One request as it came in."""
 
     method: str
-    target: str
+    path: str
+    """With the query, as it was on the wire."""
     headers: Mapping[str, str]
     """Names in lower case."""
     body: bytes
 
     @property
     def json(self) -> Any:
-        return json.loads(self.body)
+        return msgspec.json.decode(self.body)
+
+
+@dataclass(frozen=True, slots=True)
+class Say:
+    """An answer."""
+
+    status: int = 200
+    body: bytes = b""
+    headers: Mapping[str, str] = field(default_factory=dict)
+    hold: asyncio.Event | None = None
+    """Answer when this is set, and not before."""
+    drop: bool = False
+    """Close the connection in place of an answer."""
+
+
+OK = Say()
+Script = Callable[[Request], Say]
 
 
 class FarSide:
-    """``async with FarSide(answer(503), answer(200)) as far:`` fails once, then succeeds for ever:
-    the last answer is repeated. Without a script it says an empty 200."""
+    """Listens while it is entered; records every request by its path."""
 
-    def __init__(self, *script: Answer) -> None:
-        self._script = deque(script or (answer(),))
-        self.requests: list[Request] = []
-        self._connections: set[asyncio.Task[None]] = set()
-
-    def script(self, *answers: Answer) -> None:
-        """Answer the requests to come like this, in place of what was left to say."""
-        self._script = deque(answers)
+    def __init__(self) -> None:
+        self.requests: dict[str, list[Request]] = defaultdict(list)
+        """By path, without the query, in the order of arrival."""
+        self.holding = 0
+        """Requests that wait for their ``hold``."""
+        self.most_at_once: dict[str, int] = defaultdict(int)
+        self.open: dict[str, int] = defaultdict(int)
+        """Requests under way, by path."""
+        self.url = ""
+        self._scripts: dict[str, Script] = {}
+        self._lines: set[_Line] = set()
+        self._server: asyncio.Server | None = None
 
     async def __aenter__(self) -> Self:
-        self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0)
-        port = self._server.sockets[0].getsockname()[1]
-        self.url = f"http://127.0.0.1:{port}"
+        loop = asyncio.get_running_loop()
+        self._server = await loop.create_server(lambda: _Line(self), "127.0.0.1", 0, backlog=1024)
+        self.url = f"http://127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
         return self
 
     async def __aexit__(
@@ -91,42 +76,105 @@ class FarSide:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        assert self._server is not None
         self._server.close()
-        for connection in self._connections:
-            connection.cancel()
-        await asyncio.gather(*self._connections, return_exceptions=True)
+        for line in list(self._lines):
+            line.hang_up()
+        await self._server.wait_closed()
 
-    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        self._connections.add(task)
+    def on(self, path: str, *says: Say, script: Script | None = None) -> str:
+        """Say ``says`` to the next requests of a path, then ``script`` or 200; return the URL."""
+        left = list(says)
+
+        def choose(request: Request) -> Say:
+            if left:
+                return left.pop(0)
+            return script(request) if script else OK
+
+        self._scripts[path] = choose
+        return self.url + path
+
+    def count(self, path: str) -> int:
+        return len(self.requests[path])
+
+    def answer(self, request: Request) -> Say:
+        path = request.path.partition("?")[0]
+        self.requests[path].append(request)
+        script = self._scripts.get(path)
+        return script(request) if script else OK
+
+
+class _Line(asyncio.Protocol):
+    """One connection; requests on it come one after another."""
+
+    def __init__(self, far: FarSide) -> None:
+        self._far = far
+        self._buffer = bytearray()
+        self._transport: asyncio.Transport | None = None
+        self._held: asyncio.Task[None] | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+        self._far._lines.add(self)
+
+    def connection_lost(self, _: Exception | None) -> None:
+        self._far._lines.discard(self)
+        if self._held is not None:
+            self._held.cancel()
+
+    def hang_up(self) -> None:
+        if self._transport is not None:
+            self._transport.abort()
+
+    def data_received(self, data: bytes) -> None:
+        self._buffer += data
+        end = self._buffer.find(b"\r\n\r\n")
+        if end < 0:
+            return
+        first, *lines = self._buffer[:end].decode("latin-1").split("\r\n")
+        headers = {}
+        for line in lines:
+            name, _, value = line.partition(":")
+            headers[name.lower()] = value.strip()
+        size = end + 4 + int(headers.get("content-length", "0"))
+        if len(self._buffer) < size:
+            return
+        body = bytes(self._buffer[end + 4 : size])
+        del self._buffer[:size]
+        method, path, _ = first.split(" ", 2)
+        self._serve(Request(method, path, headers, body))
+
+    def _serve(self, request: Request) -> None:
+        far, path = self._far, request.path.partition("?")[0]
+        say = far.answer(request)
+        far.open[path] += 1
+        far.most_at_once[path] = max(far.most_at_once[path], far.open[path])
+        if say.hold is None or say.hold.is_set():
+            far.open[path] -= 1
+            self._write(say)
+        else:
+            far.holding += 1
+            self._held = asyncio.ensure_future(self._write_later(say, path))
+
+    async def _write_later(self, say: Say, path: str) -> None:
+        assert say.hold is not None
         try:
-            await self._serve(reader, writer)
-        except (ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
-            pass  # the other side may go at any time, and so may we
+            with suppress(asyncio.CancelledError):  # the caller went away
+                await say.hold.wait()
+                self._write(say)
         finally:
-            self._connections.discard(task)
-            writer.close()
+            self._far.holding -= 1
+            self._far.open[path] -= 1
+            self._held = None
 
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        while True:
-            self.requests.append(await _read(reader))
-            said = self._script[0] if len(self._script) == 1 else self._script.popleft()
-            writer.write(said.raw)
-            await writer.drain()
-            if said.then is Then.CLOSE:
-                return
-            if said.then is Then.HANG:
-                await asyncio.Event().wait()
-
-
-async def _read(reader: asyncio.StreamReader) -> Request:
-    head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
-    first, *lines = head.rstrip().split("\r\n")
-    method, target, _ = first.split(" ", 2)
-    pairs = (line.partition(":") for line in lines)
-    headers = {name.strip().lower(): value.strip() for name, _, value in pairs}
-    length = int(headers.get("content-length", "0"))
-    if length > _LONGEST_BODY:
-        raise ConnectionError(f"a request of {length} bytes")
-    return Request(method, target, headers, await reader.readexactly(length))
+    def _write(self, say: Say) -> None:
+        assert self._transport is not None
+        if say.drop:
+            self._transport.abort()
+            return
+        head = [f"HTTP/1.1 {say.status} X"]
+        head += [f"{name}: {value}" for name, value in say.headers.items()]
+        if say.status != 204:
+            head.append(f"Content-Length: {len(say.body)}")
+        self._transport.write("\r\n".join([*head, "", ""]).encode("latin-1") + say.body)
