@@ -96,6 +96,11 @@ class Deliver:
     def release(self, tx: Tx, job: SendJob) -> None:
         tx.recipients.release(job)
 
+    async def prepare(self, job: SendJob, lane: Lane[SendJob]) -> None:
+        opened = await self._opened(job)
+        if opened is not None:
+            _set_limits(lane, opened.channel)
+
     async def rest(self, job: SendJob, lane: Lane[SendJob]) -> None:
         until = lane.breaker.resting_until
         await self._store.write(lambda tx: postpone(tx, job, until))
@@ -110,8 +115,7 @@ class Deliver:
             await self._store.write(lambda tx: give_up(tx, job, Reason.NO_CHANNEL))
             telemetry.RECIPIENTS.inc("Failed", Reason.NO_CHANNEL, job.lane)
             return
-        lane.capacity = opened.channel.max_in_flight
-        lane.pace.rate = opened.channel.rate
+        _set_limits(lane, opened.channel)
         started_at = self._clock.now()
         resend = opened.provider.resend(opened.settings)
         leave = Leave.GO
@@ -241,6 +245,11 @@ class Deliver:
     async def close(self) -> None:
         for opened in self._open.values():
             await opened.instance.close()
+
+
+def _set_limits(lane: Lane[SendJob], channel: Channel) -> None:
+    lane.capacity = channel.max_in_flight
+    lane.pace.rate = channel.rate
 
 
 def _sms(job: SendJob) -> Sms:

@@ -3,7 +3,7 @@ claimed from the store when its time comes or somebody's lease ends."""
 
 import asyncio
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Coroutine, Iterator
 from functools import partial
 from typing import Generic, Protocol, TypeVar
 
@@ -40,6 +40,10 @@ class Runner(Protocol[J]):
     def take(self, tx: Tx, lane: str, limit: int) -> list[J]: ...
 
     def release(self, tx: Tx, job: J) -> None: ...
+
+    async def prepare(self, job: J, lane: Lane[J]) -> None:
+        """Set the limits of a lane before its first work, ``job``, begins."""
+        ...
 
     async def run(self, job: J, lane: Lane[J]) -> None:
         """Do the work and store what became of it. Raising leaves it to the lease's end."""
@@ -148,6 +152,9 @@ class Dispatcher(Generic[J]):
     def _pump(self, lane: Lane[J]) -> None:
         """Begin as much of a lane as its limits allow."""
         while lane.free and not self._stopping:
+            if not lane.ready:
+                self._prepare_first(lane)
+                return
             if self._in_flight >= self._most:
                 self._turn[lane] = None
                 return
@@ -169,6 +176,24 @@ class Dispatcher(Generic[J]):
             lane.more = False
             self._alarm.set(self._clock.now())
 
+    def _prepare_first(self, lane: Lane[J]) -> None:
+        if not lane.preparing:
+            lane.preparing = True
+            self._spawn(self._prepare(lane, lane.first))
+
+    async def _prepare(self, lane: Lane[J], job: J) -> None:
+        try:
+            await self._runner.prepare(job, lane)
+        except Exception:  # whoever runs the work will meet it again
+            log.exception("a lane could not be prepared", work=self._runner.work)
+        lane.ready = True
+        self._pump(lane)
+
+    def _spawn(self, work: Coroutine[None, None, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
     def _pump_later(self, lane: Lane[J], wait_ms: float) -> None:
         if lane.timer is None:
             lane.timer = asyncio.ensure_future(self._pump_after(lane, wait_ms))
@@ -181,16 +206,12 @@ class Dispatcher(Generic[J]):
     def _give_back(self, jobs: list[J]) -> None:
         """Release work that has waited too long to be begun under its lease."""
         self._waiting -= len(jobs) - 1
-        task = asyncio.create_task(self._release(jobs))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self._spawn(self._release(jobs))
 
     def _begin(self, lane: Lane[J], job: J, resting: bool) -> None:
         lane.begin(self._clock.now())
         self._in_flight += 1
-        task = asyncio.create_task(self._run(lane, job, resting))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self._spawn(self._run(lane, job, resting))
 
     async def _run(self, lane: Lane[J], job: J, resting: bool) -> None:
         try:
@@ -203,15 +224,15 @@ class Dispatcher(Generic[J]):
         finally:
             lane.in_flight -= 1
             self._in_flight -= 1
-            self._pump(lane)
-            if self._turn:
-                self._turn_on()
+            self._turn.setdefault(lane)
+            self._take_turns()
 
-    def _turn_on(self) -> None:
-        """Let the lane that has waited longest for the limit over all go next."""
-        lane = next(iter(self._turn))
-        del self._turn[lane]
-        self._pump(lane)
+    def _take_turns(self) -> None:
+        """Let the lane go next that has waited longest for the limit over all."""
+        while self._turn and self._in_flight < self._most:
+            lane = next(iter(self._turn))
+            del self._turn[lane]
+            self._pump(lane)
 
     def _forget_idle(self) -> None:
         """Keep no lane that has nothing to remember."""
@@ -226,19 +247,25 @@ class Dispatcher(Generic[J]):
         """Begin nothing more, let what is under way finish within the bound, release the rest."""
         self._stopping = True
         self._alarm.set(0)
-        waiting = [job for lane in self._lanes.values() for _, _, job in lane.waiting]
         for lane in self._lanes.values():
-            lane.waiting.clear()
             if lane.timer is not None:
                 lane.timer.cancel()
-        self._waiting = 0
-        await self._release(waiting)
+        # What was committed before this write has been handed over when it returns.
+        await self._store.write(lambda tx: None)
+        await self._release_waiting()
         if self._tasks:
             await asyncio.wait(set(self._tasks), timeout=within_s)
         for task in set(self._tasks):
             task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await task
+
+    async def _release_waiting(self) -> None:
+        waiting = [job for lane in self._lanes.values() for _, _, job in lane.waiting]
+        for lane in self._lanes.values():
+            lane.waiting.clear()
+        self._waiting = 0
+        await self._release(waiting)
 
     async def _release(self, jobs: list[J]) -> None:
         for chunk in batched(jobs, CLAIM):

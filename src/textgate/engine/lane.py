@@ -32,6 +32,9 @@ class Lane(Generic[J]):
     breaker: Breaker = field(default_factory=Breaker)
     waiting: list[tuple[int, int, J]] = field(default_factory=list)
     in_flight: int = 0
+    ready: bool = False
+    """Whether the limits are those of its channel or webhook; until then nothing begins."""
+    preparing: bool = False
     timer: "asyncio.Future[None] | None" = None
     more: bool = False
     """Whether the store has due work that was left there for want of room."""
@@ -46,6 +49,10 @@ class Lane(Generic[J]):
 
     def pop(self) -> J:
         return heapq.heappop(self.waiting)[2]
+
+    @property
+    def first(self) -> J:
+        return self.waiting[0][2]
 
     def drop(self, job: J) -> bool:
         """Remove the waiting work that stands for the same thing as ``job``."""

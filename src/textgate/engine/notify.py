@@ -94,6 +94,9 @@ class Notify:
     def release(self, tx: Tx, job: CallJob) -> None:
         tx.deliveries.release(job)
 
+    async def prepare(self, job: CallJob, lane: Lane[CallJob]) -> None:
+        """All webhooks have the same limits."""
+
     async def rest(self, job: CallJob, lane: Lane[CallJob]) -> None:
         await self.run(job, lane)  # a webhook never rests: its schedule is a promise
 
