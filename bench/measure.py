@@ -10,7 +10,7 @@ from pathlib import Path
 from bench import machine
 from bench.peers import FarSide, Peer, Running
 from bench.processes import Usage, usage
-from bench.toolchain import BUILD, Load, Sink, Tools, finish_load, sink, start_load
+from bench.toolchain import BUILD, Load, Loading, Sink, Tools, sink
 
 # After the last webhook a peer still marks it done; that work belongs to the message.
 SETTLE_S = 0.5
@@ -80,11 +80,13 @@ def measure(peer: Peer, tools: Tools, plan: Plan, progress: Progress) -> Run:
         template = folder / "request"
         template.write_bytes(running.template)
         if plan.warm_up:
-            _drive(tools, running, far.hook, plan, template, first=0, progress=lambda _: None)
+            with _loading(tools, running, plan, template, 0, plan.warm_up) as loading:
+                _drive(loading, far.hook, plan.warm_up, plan.limit_s, lambda _: None)
         far.provider.reset()
         far.hook.reset()
-        before = _meter(running, far)
-        load = _drive(tools, running, far.hook, plan, template, plan.warm_up, progress)
+        with _loading(tools, running, plan, template, plan.warm_up, plan.messages) as loading:
+            before = _meter(running, far)
+            load = _drive(loading, far.hook, plan.messages, plan.limit_s, progress)
         time.sleep(SETTLE_S)
         return _run(peer, running, far, load, before, _meter(running, far))
 
@@ -116,19 +118,11 @@ def _meter(running: Running, far: FarSide) -> Meter:
     return Meter(usage(running.pids), outside, time.process_time(), machine.busy())
 
 
-def _drive(
-    tools: Tools,
-    running: Running,
-    hook: Sink,
-    plan: Plan,
-    template: Path,
-    first: int,
-    progress: Progress,
-) -> Load:
-    """Send one batch and wait for the last of its webhooks."""
-    messages = plan.messages if first else plan.warm_up
-    limit = time.monotonic() + plan.limit_s
-    process = start_load(
+@contextmanager
+def _loading(
+    tools: Tools, running: Running, plan: Plan, template: Path, first: int, messages: int
+) -> Iterator[Loading]:
+    loading = Loading(
         tools,
         template,
         port=running.port,
@@ -137,19 +131,28 @@ def _drive(
         connections=min(plan.connections, messages),
         seconds=plan.limit_s,
     )
+    try:
+        yield loading
+    finally:
+        loading.stop()
+
+
+def _drive(loading: Loading, hook: Sink, messages: int, limit_s: int, progress: Progress) -> Load:
+    """Send one batch and wait for the last of its webhooks. Raises Incomplete."""
+    limit = time.monotonic() + limit_s
     load: Load | None = None
+    loading.begin()
     while True:
         come = hook.counts().distinct
         progress(come)
-        if load is None and process.poll() is not None:
-            load = finish_load(process)
-        if load is not None and load.accepted < messages:
-            raise Incomplete(f"{messages - load.accepted} of {messages} not accepted: {load}")
+        if load is None and loading.is_over():
+            load = loading.findings()
+            if load.accepted < messages:
+                raise Incomplete(f"{messages - load.accepted} of {messages} not accepted: {load}")
         if load is not None and come >= load.accepted:
             return load
         if time.monotonic() > limit:
-            process.kill()
-            raise Incomplete(f"{come} of {messages} webhooks after {plan.limit_s} s")
+            raise Incomplete(f"{come} of {messages} webhooks after {limit_s} s")
         time.sleep(0.05)
 
 

@@ -106,32 +106,52 @@ class Load:
     cpu_seconds: float
 
 
-def start_load(
-    tools: Tools,
-    template: Path,
-    *,
-    port: int,
-    messages: int,
-    first: int,
-    connections: int,
-    seconds: int,
-) -> subprocess.Popen[str]:
-    """Start a closed loop over ``messages`` numbers from ``first``; ends within ``seconds``."""
-    options = {
-        "--port": port,
-        "--template": template,
-        "--messages": messages,
-        "--first": first,
-        "--connections": connections,
-        "--seconds": seconds,
-    }
-    words = [str(word) for option in options.items() for word in option]
-    return subprocess.Popen([tools.load, *words], stdout=subprocess.PIPE, text=True)
+class Loading:
+    """A load generator with its connections open, waiting for the word to begin."""
 
+    def __init__(
+        self,
+        tools: Tools,
+        template: Path,
+        *,
+        port: int,
+        messages: int,
+        first: int,
+        connections: int,
+        seconds: int,
+    ) -> None:
+        """Prepare a closed loop over ``messages`` numbers from ``first``, ``seconds`` at most."""
+        options = {
+            "--port": port,
+            "--template": template,
+            "--messages": messages,
+            "--first": first,
+            "--connections": connections,
+            "--seconds": seconds,
+        }
+        words = [str(tools.load), *(str(word) for option in options.items() for word in option)]
+        self._process = subprocess.Popen(
+            words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+        assert self._process.stdout is not None
+        if self._process.stdout.readline() != "ready\n":
+            raise RuntimeError(f"the load generator ended with {self._process.wait()}")
 
-def finish_load(process: subprocess.Popen[str]) -> Load:
-    """Wait for a load to end and read its findings."""
-    output, _ = process.communicate()
-    if process.returncode:
-        raise RuntimeError(f"the load generator ended with {process.returncode}")
-    return Load(**json.loads(output))
+    def begin(self) -> None:
+        assert self._process.stdin is not None
+        self._process.stdin.write("begin\n")
+        self._process.stdin.flush()
+
+    def is_over(self) -> bool:
+        return self._process.poll() is not None
+
+    def findings(self) -> Load:
+        """Wait for the end and read what was seen."""
+        output, _ = self._process.communicate()
+        if self._process.returncode:
+            raise RuntimeError(f"the load generator ended with {self._process.returncode}")
+        return Load(**json.loads(output))
+
+    def stop(self) -> None:
+        self._process.kill()
+        self._process.wait()

@@ -14,7 +14,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from bench import report
 from bench.measure import Run
-from bench.toolchain import Load, Sink, Tools, compile_tools, finish_load, sink, start_load
+from bench.toolchain import Load, Loading, Sink, Tools, compile_tools, sink
 
 needs_a_compiler = pytest.mark.skipif(
     shutil.which("cc") is None, reason="NO C COMPILER: the benchmark's instruments are untested"
@@ -35,11 +35,11 @@ def far(tools: Tools) -> Iterator[Sink]:
 def drive(tools: Tools, far: Sink, folder: Path, template: str, *, first: int = 0) -> Load:
     path = folder / "request"
     path.write_bytes(template.replace("\n", "\r\n").encode())
-    return finish_load(
-        start_load(
-            tools, path, port=far.port, messages=200, first=first, connections=20, seconds=20
-        )
+    loading = Loading(
+        tools, path, port=far.port, messages=200, first=first, connections=20, seconds=20
     )
+    loading.begin()
+    return loading.findings()
 
 
 POST = 'POST /p HTTP/1.1\nHost: here\n\n{"to":"+{number}","body":"Your code is {id}"}'

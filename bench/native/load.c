@@ -6,8 +6,9 @@
  * The template is a raw request (head, empty line, body) without Content-Length. In it {number}
  * becomes the digits of a German mobile number that no other message of the run has, and {id} an id
  * like m00000042. Both have a fixed width, so a request is a copy and a few bytes.
- * Prints one JSON object. Latencies are those of 2xx answers, in microseconds, request written to
- * answer read; connections are opened before the clock starts. Only 127.0.0.1 is ever dialled.
+ * Opens its connections, prints "ready", waits for a line on standard input, and begins; at the end
+ * it prints one JSON object. Latencies are those of 2xx answers, in microseconds, request written
+ * to answer read. Only 127.0.0.1 is ever dialled.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -251,6 +252,7 @@ int main(int argc, char **argv) {
         (uint64_t)first + messages > 100000000u)
         return fprintf(stderr, "wants --port, --template, --messages (below 10^8 numbers)\n"), 2;
     prctl(PR_SET_PDEATHSIG, SIGTERM);
+    alarm(seconds + 60); /* also a start that never comes, or a dial that hangs, has an end */
     read_template(path);
     latency_us = calloc(messages, sizeof *latency_us);
     struct connection *all = calloc(count, sizeof *all);
@@ -265,6 +267,9 @@ int main(int argc, char **argv) {
         memcpy(all[i].request, prototype, request_length);
         dial(&all[i]);
     }
+    printf("ready\n");
+    fflush(stdout);
+    if (getchar() == EOF) return 1;
     uint64_t begin = now_ns(), limit = begin + seconds * 1000000000ull;
     for (unsigned i = 0; i < count; i++) next(&all[i]);
     struct epoll_event ready[EVENTS];

@@ -12,9 +12,10 @@ Left alone: immediate-sendsms-reply stays off, or the 202 would come before anyt
 import os
 import shutil
 import subprocess
+import tempfile
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -71,18 +72,22 @@ class Tuning:
     submits: int = 200
     requests: int = 512
     box_pending: int = 500
-    core: str = ""
+    in_memory: bool = False  # the store on a memory file system: no disk has a part in it
+    core: str = ""  # further lines for the core group
 
 
 SPOOL = Tuning()
+MEMORY = Path("/dev/shm")
 
 
-def kannel(tuning: Tuning = SPOOL) -> Peer:
+def kannel(name: str = "kannel", tuning: Tuning = SPOOL) -> Peer:
     """The peer. Raises Missing when Kannel is not installed."""
     if _program("bearerbox") is None or _program("smsbox") is None:
         raise Missing("Kannel is not installed; on Debian or Ubuntu: apt-get install kannel")
+    if tuning.in_memory and not MEMORY.is_dir():
+        raise Missing(f"no memory file system at {MEMORY} here")
     return Peer(
-        name="kannel" if tuning.store == "spool" else f"kannel-{tuning.store}",
+        name=name,
         provider_marker="&to=",
         provider_answer="ok",
         provider_type="text/plain",
@@ -99,24 +104,34 @@ def _program(name: str) -> str | None:
 @contextmanager
 def _run(tuning: Tuning, folder: Path, far: FarSide) -> Iterator[Running]:
     ports = {name: free_port() for name in ("admin", "box", "inbound", "send")}
-    store = folder / ("store" if tuning.store == "file" else "spool")
-    if tuning.store != "file":
-        store.mkdir()
-    config = folder / "kannel.conf"
-    provider = far.provider.url("/provider")
-    config.write_text(CONFIG.format(tuning=tuning, store=store, provider=provider, **ports))
     status = f"http://127.0.0.1:{ports['admin']}/status.txt?password=bench"
-    with _box("bearerbox", config, folder) as bearerbox:
+    config = folder / "kannel.conf"
+    with ExitStack() as stack:
+        store = _store(tuning, folder, stack)
+        provider = far.provider.url("/provider")
+        config.write_text(CONFIG.format(tuning=tuning, store=store, provider=provider, **ports))
+        bearerbox = stack.enter_context(_box("bearerbox", config, folder))
         wait_until(lambda: "running" in _get(status), what="bearerbox runs")
-        with _box("smsbox", config, folder) as smsbox:
-            wait_until(lambda: "smsbox:" in _get(status), what="smsbox is known to bearerbox")
-            wait_until(lambda: "(online" in _get(status), what="the SMSC is online")
-            yield Running(
-                pids=(bearerbox, smsbox),
-                port=ports["send"],
-                template=_template(ports["send"], far.hook.url("/hook")),
-                facts={"version": _version(), "tuning": repr(tuning)},
-            )
+        smsbox = stack.enter_context(_box("smsbox", config, folder))
+        wait_until(lambda: "smsbox:" in _get(status), what="smsbox is known to bearerbox")
+        wait_until(lambda: "(online" in _get(status), what="the SMSC is online")
+        yield Running(
+            pids=(bearerbox, smsbox),
+            port=ports["send"],
+            template=_template(ports["send"], far.hook.url("/hook")),
+            facts={"version": _version(), "tuning": repr(tuning)},
+        )
+
+
+def _store(tuning: Tuning, folder: Path, stack: ExitStack) -> Path:
+    """Where the store lies: a folder for the spool, a file to be made for the other."""
+    if tuning.in_memory:
+        place = tempfile.TemporaryDirectory(dir=MEMORY, prefix="bench-kannel-")
+        folder = Path(stack.enter_context(place))
+    store = folder / tuning.store
+    if tuning.store == "spool":
+        store.mkdir()
+    return store
 
 
 @contextmanager
