@@ -74,9 +74,18 @@ class ErrorMessage(msgspec.Struct):
     message: str
 
 
+UPSTREAM_TEXTS = (
+    "failed to parse phone number",
+    "invalid phone number",
+    "not mobile phone number",
+    "phone numbers must be unique",
+)
+"""What the original server says itself (A §2.1): told in its very words, which name the field."""
+
+
 def _spell_dialect(problem: Problem) -> ErrorMessage:
     name = problem.field
-    if problem.status != 400 or not name or problem.message.startswith(name):
+    if problem.status != 400 or not name or problem.message.startswith((name, *UPSTREAM_TEXTS)):
         return ErrorMessage(problem.message)
     return ErrorMessage(f"{name}: {problem.message}")
 

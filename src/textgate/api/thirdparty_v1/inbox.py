@@ -48,7 +48,7 @@ class RefreshBody(msgspec.Struct, rename="camel", kw_only=True):
     since: Instant
     until: Instant
     device_id: DeviceId | None = None
-    message_types: list[Literal["SMS", "MMS"]] | None = None
+    message_types: list[Literal["SMS", "DATA_SMS", "MMS", "MMS_DOWNLOADED"]] | None = None
     webhook_delivery: Literal["Disabled", "Individual", "Batch"] | None = None
     trigger_webhooks: bool | None = None
 
