@@ -543,6 +543,21 @@ async def test_a_careful_attempt_that_died_is_not_begun_a_second_time(world: Wor
     assert (await world.message("m1")).state is State.FAILED
 
 
+async def test_a_careful_attempt_is_on_record_from_its_beginning(world: World) -> None:
+    channel = await world.channel()
+    await world.submit(id="m1")
+    [job] = await world.take(channel)
+    await world.write(lambda tx: begin(tx, job, world.clock.now()))
+
+    async def outcomes() -> list[str | None]:
+        found = await world.write(lambda tx: tx.recipients.attempts(world.account, "m1"))
+        return [attempt.outcome for attempt in found]
+
+    assert await outcomes() == [None]
+    await world.settle(job, Accepted(ref="r1"), begun=True)
+    assert await outcomes() == ["accepted"]
+
+
 async def test_a_write_that_fails_hands_nothing_to_the_engine(world: World) -> None:
     await world.channel()
     hands = world.hire()

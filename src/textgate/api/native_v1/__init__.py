@@ -1,6 +1,14 @@
 """Textgate's own API, ``/v1``: snake_case, one envelope for lists and one for errors."""
 
-from textgate.api.native_v1 import account, channels, deliveries, events, messages, webhooks
+from textgate.api.native_v1 import (
+    account,
+    channels,
+    deliveries,
+    events,
+    messages,
+    providers,
+    webhooks,
+)
 from textgate.api.operation import Group
 from textgate.api.problem import NATIVE
 
@@ -11,6 +19,7 @@ GROUP = Group(
     (
         *messages.OPERATIONS,
         *channels.OPERATIONS,
+        *providers.OPERATIONS,
         *webhooks.OPERATIONS,
         *deliveries.OPERATIONS,
         *events.OPERATIONS,

@@ -1,4 +1,4 @@
-"""/v1/channels and /v1/providers: the ways out."""
+"""/v1/channels: the ways out."""
 
 from typing import Annotated, Any
 
@@ -16,7 +16,7 @@ from textgate.domain.errors import Conflict, Invalid
 from textgate.domain.message import Submission
 from textgate.domain.times import rfc3339
 from textgate.gateway import channels
-from textgate.providers.discovery import discover, find
+from textgate.providers.discovery import find
 
 TEST_TEXT = "A test from Textgate"
 
@@ -60,30 +60,6 @@ class ChannelShape(msgspec.Struct):
     """Why it cannot work as it is set up, or null."""
     created_at: DateTime
     updated_at: DateTime
-
-
-class ProviderSetting(msgspec.Struct):
-    """One setting of a provider: enough to make a form of it."""
-
-    name: str
-    label: str
-    help: str
-    secret: bool
-    multiline: bool
-    required: bool
-    default: Any
-    schema: dict[str, Any]
-
-
-class ProviderShape(msgspec.Struct):
-    """A kind of far side that channels can be opened with."""
-
-    kind: str
-    title: str
-    settings: list[ProviderSetting]
-    carries_data: bool
-    carries_encrypted: bool
-    receipts: bool
 
 
 class Order(msgspec.Struct, forbid_unknown_fields=True):
@@ -191,21 +167,6 @@ async def _test(call: Call[None, TestMessage]) -> Answer:
     return Answer(202, shape, location("messages", shape.id))
 
 
-async def _providers(call: Call[None, None]) -> Answer:
-    shapes = [
-        ProviderShape(
-            kind=provider.kind,
-            title=provider.title,
-            settings=[ProviderSetting(**setting) for setting in provider.describe()],
-            carries_data=provider.carries_data,
-            carries_encrypted=provider.carries_encrypted,
-            receipts=provider.receipts,
-        )
-        for provider in discover().values()
-    ]
-    return Answer(200, Page(shapes))
-
-
 _TAG = "channels"
 _UNKNOWN = {404: "No such channel."}
 _BROKEN = {400: "A rule is broken.", 409: "Another channel has this name."}
@@ -288,14 +249,5 @@ OPERATIONS = (
         answer=MessageShape,
         status=202,
         errors={**_UNKNOWN, 400: "A rule is broken.", 409: "The channel is disabled."},
-    ),
-    Operation(
-        "GET",
-        "/providers",
-        "List the kinds of channels",
-        _TAG,
-        Scope.CHANNELS_READ,
-        _providers,
-        answer=Page[ProviderShape],
     ),
 )
