@@ -40,7 +40,7 @@ def build_document(groups: Iterable[Group]) -> Schema:
             path = (group.prefixes[0] + operation.path) or "/"
             item = paths.setdefault(path, {})
             item[operation.method.lower()] = _operation(group, operation, types)
-    tags = dict.fromkeys(o.tag for group in groups for o in group.operations)
+    tags = dict.fromkeys(_tag(group, o) for group in groups for o in group.operations)
     return {
         "openapi": "3.1.0",
         "info": {"title": "Textgate", "version": __version__, "description": _DESCRIPTION},
@@ -103,7 +103,7 @@ def _operation(group: Group, operation: Operation, types: _Types) -> Schema:
     described: Schema = {
         "operationId": _operation_id(group, operation),
         "summary": operation.summary,
-        "tags": [operation.tag],
+        "tags": [_tag(group, operation)],
         "responses": _responses(group, operation, types),
     }
     also = [f"Also at `{group.prefixes[0]}{alias}`." for alias in operation.aliases]
@@ -116,6 +116,10 @@ def _operation(group: Group, operation: Operation, types: _Types) -> Schema:
         described["requestBody"] = _request_body(operation, types)
     described["security"] = _security(operation)
     return described
+
+
+def _tag(group: Group, operation: Operation) -> str:
+    return f"{group.name}: {operation.tag}"
 
 
 def _operation_id(group: Group, operation: Operation) -> str:

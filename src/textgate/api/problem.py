@@ -79,6 +79,9 @@ UPSTREAM_TEXTS = (
     "invalid phone number",
     "not mobile phone number",
     "phone numbers must be unique",
+    "must specify exactly one of",
+    "conflict fields",
+    "No active device with such ID found",
 )
 """What the original server says itself (A §2.1): told in its very words, which name the field."""
 
