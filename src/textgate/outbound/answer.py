@@ -38,7 +38,7 @@ class Answer:
     """The answers of one connection, one after the other."""
 
     __slots__ = (
-        "_body", "_chunks", "_head", "_inflater", "_keep_headers", "_parser",
+        "_chunks", "_head", "_inflater", "_keep_headers", "_parser",
         "_problem", "_size", "_to_head", "_wire", "complete", "headers", "keep", "retry_after",
         "status", "truncated",
     )  # fmt: skip
@@ -104,7 +104,7 @@ class Answer:
         self._parse(data[:room])
         if not self.status:
             raise Malformed(f"sent more than {HEAD_LIMIT // 1024} KiB of headers")
-        return b"" if self.complete else data[room:]
+        return data[room:]
 
     def _parse(self, data: bytes) -> None:
         try:
@@ -119,8 +119,8 @@ class Answer:
         """End an answer to HEAD, whose headers may announce a body that does not follow."""
         self.complete, self.truncated = True, False
         self._chunks.clear()
-        if self._head.find(b"\r\n\r\n") != len(self._head) - 4:
-            self.keep = False
+        ends_there = self._head.find(b"\r\n\r\n") == len(self._head) - 4
+        self.keep = self.keep and ends_there and len(self._head) < HEAD_LIMIT
         self._parser = _parser(self)
 
     def feed_end(self) -> bool:

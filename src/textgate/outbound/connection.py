@@ -92,9 +92,7 @@ class Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
         self._stirred = select.poll()
-        self._stirred.register(
-            transport.get_extra_info("socket").fileno(), select.POLLIN | select.POLLRDHUP
-        )
+        self._stirred.register(transport.get_extra_info("socket").fileno(), select.POLLIN)
 
     def start(self, call: Call) -> None:
         """Send a request, on an idle connection."""
@@ -111,7 +109,7 @@ class Connection(asyncio.Protocol):
     def is_quiet(self) -> bool:
         """Whether nothing came from the far side since the last call, not even its goodbye.
 
-        The loop may not have noticed yet. Half a microsecond, for calls that may not be repeated.
+        The loop may not have noticed yet. What waits there would be taken for the next answer.
         """
         return not self._stirred.poll(0)
 

@@ -14,6 +14,8 @@ from textgate.outbound.url import Url
 
 _CLOSE_S = 2.0
 _FARTHEST_S = 3600.0
+_GRACE_S = 0.05
+"""A dial outlasts the call that it is for, so that the call ends first, and calls it off."""
 
 
 class Pools:
@@ -123,15 +125,13 @@ class Pool:
         idle = self.idle
         while idle:
             connection = idle[-1]
-            if not call.repeatable:
-                if call.started - connection.idle_since > IDLE_S:
-                    break
-                if not connection.is_quiet():
-                    connection.abort()
-                    continue
-            idle.pop()
-            connection.start(call)
-            return
+            if not call.repeatable and call.started - connection.idle_since > IDLE_S:
+                break
+            if connection.is_quiet():
+                idle.pop()
+                connection.start(call)
+                return
+            connection.abort()
         self.waiting.append(call)
         self.fill()
 
@@ -152,11 +152,12 @@ class Pool:
             self.open += 1
             pools.open += 1
             call = self.waiting[len(self._dials)]
-            task = pools.loop.create_task(self._dial(call.deadline - time.perf_counter()))
+            left = call.deadline - time.perf_counter()
+            task = pools.loop.create_task(self._dial(left + _GRACE_S))
             task.add_done_callback(self._dialled)
             self._dials[task] = True
 
-    async def _dial(self, timeout: float) -> Connection:  # noqa: ASYNC109 - of the call it is for
+    async def _dial(self, timeout: float) -> Connection:  # noqa: ASYNC109 - a dial has its own
         """Open a connection. Raises Unreachable, TimeoutError."""
         async with asyncio.timeout(timeout):
             dialled = await dial(self.pools.guard, self._url)
@@ -177,11 +178,13 @@ class Pool:
         error = None if task.cancelled() else task.exception()
         if not task.cancelled() and error is None:
             connection = task.result()
+            if self.pools.is_closed:
+                connection.abort()
             if not connection.is_over:
                 self._connections.add(connection)
                 self._hand_over(connection, time.perf_counter(), is_new=True)
                 return
-            error = Unreachable(FailureKind.BROKEN, f"{self.place} closed the connection at once")
+            error = Unreachable(FailureKind.BROKEN, f"{self.place} did not wait for the request")
         if isinstance(error, Unreachable) and self.waiting:
             call = self.waiting.popleft()
             call.fail(error.kind, error.detail, sent=call.repeated)
@@ -199,7 +202,11 @@ class Pool:
         # A call that is repeated has just been lost with a kept connection: not again.
         call = next((each for each in self.waiting if is_new or not each.repeated), None)
         starving = self.pools.starving
-        if starving and (call is None or (not is_new and any(not each.open for each in starving))):
+        if not is_new and not connection.is_quiet():
+            connection.abort()
+        elif starving and (
+            call is None or (not is_new and any(not each.open for each in starving))
+        ):
             connection.abort()  # no host is left without any connection
         elif call is not None:
             self.waiting.remove(call)
