@@ -179,6 +179,23 @@ async def test_a_fault_of_ours_is_logged_without_what_was_said(
         assert "sesame" not in str(entry)
 
 
+async def _answer_with_what_is_no_json(call: Call[None, Words]) -> Answer:
+    return Answer(200, {"a": object()})
+
+
+@pytest.mark.parametrize("quick", [False, True])
+async def test_an_answer_that_cannot_be_written_is_a_fault_and_not_silence(
+    tmp_path: Path, quick: bool
+) -> None:
+    failing = Operation(
+        "POST", "/odd", "Odd", "x", None, _answer_with_what_is_no_json, body=Words, quick=quick
+    )
+    async with serving(tmp_path, Group("Faults", ("/faults",), DIALECT, (failing,))) as served:
+        async with served.client() as client:
+            answer = await client.post("/faults/odd", json={"secret": "sesame"})
+        assert answer.status_code == 500
+
+
 async def test_our_own_api_tells_errors_in_its_own_envelope(tmp_path: Path) -> None:
     echo = Operation("POST", "/x", "X", "x", None, _fail, body=Words)
     async with serving(tmp_path, Group("V1", ("/v1",), NATIVE, (echo,))) as served:

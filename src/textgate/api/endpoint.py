@@ -80,7 +80,7 @@ class Endpoint:
             answer = self._told(error, request_id)
         if isinstance(answer, Stream):
             return await self._stream(answer, receive, send, request_id)
-        return await send_answer(send, answer, self._edge, request_id)
+        return await _send(send, self._whole(answer, request_id))
 
     async def serve_whole(self, headers: Mapping[bytes, bytes], raw: bytes) -> Whole:
         """Answer a request that has come in whole, without query or named parts of a path."""
@@ -92,7 +92,13 @@ class Endpoint:
             answer = self._told(error, request_id)
         if isinstance(answer, Stream):
             raise TypeError("an endless answer has no short way")
-        return whole(answer, self._edge, request_id)
+        return self._whole(answer, request_id)
+
+    def _whole(self, answer: Answer | Content, request_id: str) -> Whole:
+        try:
+            return whole(answer, self._edge, request_id)
+        except Exception as error:  # a handler made what cannot be written down
+            return whole(self._told(error, request_id), self._edge, request_id)
 
     async def _answer(
         self,
@@ -251,9 +257,8 @@ def whole(answer: Answer | Content, edge: Edge, request_id: str) -> Whole:
     return answer.status, raw, body
 
 
-async def send_answer(send: Send, answer: Answer | Content, edge: Edge, request_id: str) -> None:
-    """Send an answer that is whole."""
-    status, raw, body = whole(answer, edge, request_id)
+async def _send(send: Send, answer: Whole) -> None:
+    status, raw, body = answer
     await send({"type": "http.response.start", "status": status, "headers": raw})
     await send({"type": "http.response.body", "body": body})
 
@@ -270,4 +275,4 @@ def problem_answer(problem: Problem, edge: Edge, *, last: bool = False) -> Answe
 
 async def send_problem(send: Send, problem: Problem, edge: Edge, request_id: str) -> None:
     """Send an error as its edge spells it."""
-    await send_answer(send, problem_answer(problem, edge), edge, request_id)
+    await _send(send, whole(problem_answer(problem, edge), edge, request_id))
