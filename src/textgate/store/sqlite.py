@@ -41,6 +41,9 @@ BUSY_RETRY_S = 0.005
 MEMO_LIMIT = 10_000
 SHRINK_PAGES = 256
 
+NOT_NOW = (apsw.BusyError, apsw.CantOpenError, apsw.FullError, apsw.IOError, apsw.ReadOnlyError)
+"""Errors that speak of the disk and not of the work."""
+
 SQLITE_PRAGMAS = (
     "PRAGMA journal_mode = WAL",
     "PRAGMA synchronous = FULL",
@@ -150,6 +153,8 @@ class _Write:
             return
         if self.error is None:
             self.future.set_result(self.result)
+        elif isinstance(self.error, NOT_NOW):
+            self.future.set_exception(_unavailable(self.error))
         else:
             self.future.set_exception(self.error)
 
@@ -234,9 +239,11 @@ class SqliteStore:
         tx.intake = self.intake
         take = min(len(self._waiting), GROUP_LIMIT)
         self._group = [self._waiting.popleft() for _ in range(take)]
-        if not self._run_plain():
-            self._run_guarded()
-        self._commits.put(True)
+        failed = None if self._run_plain() else self._run_guarded()
+        if failed is None:
+            self._commits.put(True)
+        else:
+            self._loop.call_soon(self._committed, failed)
 
     def _run_plain(self) -> bool:
         """Run the group without savepoints; False if one failed after it had changed something."""
@@ -247,31 +254,46 @@ class SqliteStore:
             try:
                 write.result = write.work(tx)
             except BaseException as problem:
-                if tx.connection.total_changes() != before:
+                if tx.connection.total_changes() != before or not tx.connection.in_transaction:
                     return False
                 del tx.handed[handed:]
                 write.error = problem
         return True
 
-    def _run_guarded(self) -> None:
-        """Run the group again from the start, each unit in a savepoint of its own."""
+    def _run_guarded(self) -> apsw.Error | None:
+        """Run the group again from the start, each unit in a savepoint of its own.
+
+        Returns what ended the whole transaction, if something did.
+        """
         tx = self._tx
-        tx.run("ROLLBACK")
+        if tx.connection.in_transaction:  # SQLite itself ends it when the disk is full
+            tx.run("ROLLBACK")
         tx.forget()
         tx.handed.clear()
-        tx.run("BEGIN IMMEDIATE")
-        for write in self._group:
-            write.error = write.result = None
-            handed = len(tx.handed)
-            tx.run("SAVEPOINT unit")
-            try:
-                write.result = write.work(tx)
-            except BaseException as problem:
-                tx.run("ROLLBACK TO unit")
-                tx.forget()
-                del tx.handed[handed:]
-                write.error = problem
-            tx.run("RELEASE unit")
+        try:
+            tx.run("BEGIN IMMEDIATE")
+            for write in self._group:
+                self._run_unit(write)
+        except apsw.Error as problem:
+            return problem
+        return None
+
+    def _run_unit(self, write: _Write) -> None:
+        """Raises only what ended the whole transaction."""
+        tx = self._tx
+        write.error = write.result = None
+        handed = len(tx.handed)
+        tx.run("SAVEPOINT unit")
+        try:
+            write.result = write.work(tx)
+        except BaseException as problem:
+            if not tx.connection.in_transaction and isinstance(problem, apsw.Error):
+                raise
+            tx.run("ROLLBACK TO unit")
+            tx.forget()
+            del tx.handed[handed:]
+            write.error = problem
+        tx.run("RELEASE unit")
 
     def _commit_for_ever(self) -> None:
         while self._commits.get():
