@@ -14,7 +14,7 @@ from textgate import telemetry
 from textgate.domain.account import Channel
 from textgate.domain.decision import Decision, Finish
 from textgate.domain.errors import Invalid
-from textgate.domain.lifecycle import Signal
+from textgate.domain.lifecycle import Signal, State
 from textgate.domain.message import Receipt, SendJob
 from textgate.domain.outcome import Accepted, Deferred, Outcome, Reason, Unknown
 from textgate.domain.phone import mask
@@ -23,7 +23,16 @@ from textgate.domain.signing import fingerprint
 from textgate.domain.times import Clock, Milliseconds
 from textgate.engine.lane import Lane
 from textgate.gateway.receive import receive
-from textgate.gateway.settle import Leave, Report, begin, expire, give_up, postpone, settle
+from textgate.gateway.settle import (
+    Leave,
+    Report,
+    begin,
+    call_off,
+    expire,
+    give_up,
+    postpone,
+    settle,
+)
 from textgate.outbound.guard import Guard
 from textgate.outbound.http import HttpClient
 from textgate.providers.base import OpenChannel, Provider, Sms, Tools
@@ -106,6 +115,9 @@ class Deliver:
         await self._store.write(lambda tx: postpone(tx, job, until))
 
     async def run(self, job: SendJob, lane: Lane[SendJob]) -> None:
+        if job.recipient.state is State.CANCELLING:  # asked for while somebody else had it
+            await self._store.write(lambda tx: call_off(tx, job))
+            return
         if self._clock.now() >= job.recipient.deadline:
             await self._store.write(lambda tx: expire(tx, job))
             telemetry.RECIPIENTS.inc("Failed", Reason.EXPIRED, job.lane)
@@ -172,7 +184,7 @@ class Deliver:
             if lane.breaker.failed(now):
                 log.warning("channel rests", channel=job.lane, until=lane.breaker.resting_until)
             self._wait_as_asked(lane, outcome, now)
-        elif lane.breaker.succeeded():
+        elif reason is not Reason.UNKNOWN and lane.breaker.succeeded():  # unknown: no news
             log.info("channel is well again", channel=job.lane)
         if decision is None:
             telemetry.LATE_RESULTS.inc(self.work)

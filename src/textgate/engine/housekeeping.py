@@ -1,12 +1,17 @@
-"""Keeps the house: what is old goes, what is owed is counted. Always in small writes."""
+"""Keeps the house: what is late ends, what is old goes, what is owed is counted. Always in small
+writes."""
 
 from collections.abc import Callable
 from datetime import timedelta
+from functools import partial
 
 import structlog
 
 from textgate import telemetry
+from textgate.domain.message import SendJob
+from textgate.domain.outcome import Reason
 from textgate.domain.times import Clock, Milliseconds, milliseconds
+from textgate.gateway.settle import expire
 from textgate.store.base import Store, Tx
 
 EVERY_MS = 60_000
@@ -20,7 +25,7 @@ log = structlog.get_logger("textgate.housekeeping")
 
 
 class Housekeeping:
-    """Retention and gauges."""
+    """Deadlines, retention and gauges."""
 
     def __init__(self, store: Store, clock: Clock, *, retention: timedelta) -> None:
         self._store = store
@@ -31,6 +36,7 @@ class Housekeeping:
         swept = 0
         while True:
             try:
+                await self.end_overdue()
                 await self.measure()
                 if self._clock.now() - swept >= EVERY_MS:
                     swept = self._clock.now()
@@ -38,6 +44,17 @@ class Housekeeping:
             except Exception:
                 log.exception("housekeeping failed")
             await self._clock.sleep(GAUGES_EVERY_MS)
+
+    async def end_overdue(self) -> None:
+        """End messages past their deadline that wait where nobody looks: their channel rests, or
+        more waits before them than memory holds."""
+        while True:
+            late = await self._store.read(lambda tx: tx.recipients.overdue(CHUNK))
+            if not late:
+                return
+            ended = await self._store.write(partial(_expire_all, late))
+            for job in ended:
+                telemetry.RECIPIENTS.inc("Failed", Reason.EXPIRED, job.lane)
 
     async def sweep(self) -> int:
         """Remove what is older than the retention and finished; return how many rows went."""
@@ -74,6 +91,10 @@ class Housekeeping:
         telemetry.QUEUE.set(deliveries, "notify")
         age = 0 if oldest is None else max(0, self._clock.now() - oldest) / 1000
         telemetry.OLDEST.set(age)
+
+
+def _expire_all(jobs: list[SendJob], tx: Tx) -> list[SendJob]:
+    return [job for job in jobs if expire(tx, job)]
 
 
 def _removals(account_id: str, before: Milliseconds) -> list[Callable[[Tx], int]]:

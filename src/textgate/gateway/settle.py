@@ -99,9 +99,19 @@ def settle(tx: Tx, job: SendJob, report: Report) -> Decision | None:
     return decision
 
 
-def expire(tx: Tx, job: SendJob) -> None:
-    """The deadline has passed: no further attempt."""
-    _move(tx, job, Finish(Signal.EXPIRED, Reason.EXPIRED), None)
+def expire(tx: Tx, job: SendJob) -> bool:
+    """The deadline has passed: no further attempt. False if the work has moved on meanwhile."""
+    return _move(tx, job, Finish(Signal.EXPIRED, Reason.EXPIRED), None) is not None
+
+
+def call_off(tx: Tx, job: SendJob) -> None:
+    """Cancelling was asked for, and whoever had the work then has not reported: end it untried.
+
+    Where an attempt is known to have begun it may be out, so it is not called cancelled.
+    """
+    began = tx.recipients.began(job.recipient)
+    failed = Finish(Signal.FAILED, Reason.UNKNOWN)
+    _move(tx, job, failed if began else Finish(Signal.CANCELLED, Reason.CANCELLED), None)
 
 
 def give_up(tx: Tx, job: SendJob, reason: Reason) -> None:
@@ -120,6 +130,8 @@ def postpone(tx: Tx, job: SendJob, until: Milliseconds) -> None:
     new = msgspec.structs.replace(old, attempt=old.attempt - 1, due_at=due_at, holder=None)
     if tx.recipients.move(old, new):
         tx.due(due_at)
+    else:
+        call_off(tx, job)
 
 
 def _move(tx: Tx, job: SendJob, decision: Decision, report: Report | None) -> Recipient | None:

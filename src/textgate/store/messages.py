@@ -5,7 +5,7 @@ from typing import Any
 from textgate.domain.lifecycle import OPEN, State
 from textgate.domain.message import Message, Receipt, Recipient, SendAttempt, SendJob
 from textgate.domain.times import Milliseconds
-from textgate.store.base import LEASE_MS
+from textgate.store.base import LEASE_MS, Row
 from textgate.store.lanes import END_LEASES, LANES, RELEASE, TAKE, Due
 from textgate.store.noun import Noun
 from textgate.store.table import Table
@@ -228,6 +228,15 @@ class Recipients(Noun):
         row = self._tx.one("SELECT count(*) FROM recipient WHERE due_at IS NOT NULL")
         return row[0] if row else 0
 
+    def overdue(self, limit: int) -> list[SendJob]:
+        """Return work past its deadline that nobody has in hand; looks at all that is owed."""
+        rows = self._tx.all(
+            f"{RECIPIENT.select} WHERE due_at IS NOT NULL AND deadline <= :now"
+            " AND holder IS NULL LIMIT :limit",
+            {"now": self._tx.now, "limit": limit},
+        )
+        return self._jobs(rows)
+
     def lanes(self) -> Due:
         return [(lane, at) for lane, at in self._tx.all(_LANES)]
 
@@ -243,6 +252,9 @@ class Recipients(Noun):
                 "limit": limit,
             },
         )
+        return self._jobs(rows)
+
+    def _jobs(self, rows: list[Row]) -> list[SendJob]:
         jobs = []
         for recipient in map(RECIPIENT.read, rows):
             message = self._tx.messages.get(recipient.account_id, recipient.message_id)
