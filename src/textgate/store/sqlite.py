@@ -63,6 +63,7 @@ class SqliteTx:
         self.holder = make_id(clock.now(), os.urandom(ENTROPY_BYTES))
         self.intake: Intake | None = None
         self.handed: list[Job] = []
+        self.withdrawn: dict[Any, Job] = {}
         self.soonest: Milliseconds | None = None
         self.touched: set[str] = set()
         self._memo: dict[tuple[str, str], Any] = {}
@@ -111,7 +112,12 @@ class SqliteTx:
         self.handed.append(job)
 
     def withdraw(self, job: Job) -> bool:
-        return self.intake is not None and self.intake.withdraw(job)
+        if job.key in self.withdrawn:  # by the run before, if the group runs again
+            return True
+        if self.intake is None or not self.intake.withdraw(job):
+            return False
+        self.withdrawn[job.key] = job
+        return True
 
     def due(self, at: Milliseconds) -> None:
         self.soonest = at if self.soonest is None else min(self.soonest, at)
@@ -308,6 +314,7 @@ class SqliteStore:
         tx = self._tx
         group, self._group = self._group, []
         handed, tx.handed = tx.handed, []
+        withdrawn, tx.withdrawn = tx.withdrawn, {}
         touched, tx.touched = tx.touched, set()
         soonest, tx.soonest = tx.soonest, None
         if problem is not None:
@@ -316,6 +323,9 @@ class SqliteStore:
             tx.forget()
             for write in group:
                 write.error = write.error or _unavailable(problem)
+            if self.intake is not None:
+                for job in withdrawn.values():
+                    self.intake.take(job)
         else:
             for noun in touched:
                 self._generations[noun] = self._generations.get(noun, 0) + 1
