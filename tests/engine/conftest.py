@@ -1,0 +1,28 @@
+"""An account on a real store, a far side on the loopback, and an engine that a story starts."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from engine_world import WatchedHttp, WatchedStore, World
+
+from textgate.gateway.credentials import add_account
+from textgate.outbound.guard import Guard
+from textgate.testing.clock import FakeClock
+from textgate.testing.far_side import FarSide
+
+
+@pytest.fixture
+async def world(tmp_path: Path) -> AsyncIterator[World]:
+    clock, guard = FakeClock(), Guard(allow_loopback=True)
+    path = tmp_path / "textgate.db"
+    store = WatchedStore(path, clock)
+    http = WatchedHttp(guard, user_agent="test")
+    account = await store.write(lambda tx: add_account(tx, password_hash="hash"))
+    async with FarSide() as far:
+        world = World(path, clock, store, http, far, account.id, guard)
+        yield world
+        for engine in world.engines:
+            await engine.stop(0)
+        await http.close()
+    await store.close()

@@ -1,0 +1,266 @@
+"""What the stories of this folder are told with: the engine on a real store, calling a far side
+over real HTTP, under a clock that stands still until the story moves it."""
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, TypeVar
+
+from textgate.domain.account import Channel
+from textgate.domain.event import CallAttempt, Delivery, Event, EventType, Webhook
+from textgate.domain.lifecycle import State
+from textgate.domain.message import Message, Recipient, SendAttempt, Submission
+from textgate.domain.retry import MESSAGE_POLICY, RetryPolicy
+from textgate.domain.times import Clock, Milliseconds
+from textgate.engine.engine import Engine
+from textgate.gateway import channels, webhooks
+from textgate.gateway.submit import Submitted, check, submit
+from textgate.outbound.guard import Guard
+from textgate.outbound.http import Failure, HttpClient, Reply
+from textgate.store.base import Tx
+from textgate.store.sqlite import SqliteStore
+from textgate.testing.clock import FakeClock
+from textgate.testing.far_side import FarSide, Request, Say
+
+T = TypeVar("T")
+
+NUMBER = "+41790000001"
+OTHER = "+41790000002"
+DAY_MS = 86_400_000
+PROVIDER, HOOK = "/provider", "/hook"
+TAKEN = Say(body=b'{"code":"ok"}')
+
+
+def messages(requests: list[Request]) -> list[str]:
+    """Which message each request of the provider's path was for."""
+    return [request.headers["textgate-message-id"] for request in requests]
+
+
+ROUNDS = 25
+"""Turns of the event loop in which nothing moves: far more than any step of the engine takes."""
+PATIENCE_S = 30.0
+
+
+class WatchedStore(SqliteStore):
+    """The real store, which also knows how many of its callers wait."""
+
+    waiting = 0
+    calls = 0
+
+    async def write(self, work: Callable[[Tx], T]) -> T:
+        self.waiting += 1
+        self.calls += 1
+        try:
+            return await super().write(work)
+        finally:
+            self.waiting -= 1
+
+    async def read(self, work: Callable[[Tx], T]) -> T:
+        self.waiting += 1
+        self.calls += 1
+        try:
+            return await super().read(work)
+        finally:
+            self.waiting -= 1
+
+
+class WatchedHttp(HttpClient):
+    """The real client, which also knows how many calls are under way."""
+
+    waiting = 0
+    calls = 0
+
+    async def request(
+        self,
+        method: str,
+        url: str,
+        *,
+        headers: Sequence[tuple[str, str]] = (),
+        body: bytes = b"",
+        timeout: float,
+        keep_headers: bool = False,
+    ) -> Reply | Failure:
+        self.waiting += 1
+        self.calls += 1
+        try:
+            return await super().request(
+                method, url, headers=headers, body=body, timeout=timeout, keep_headers=keep_headers
+            )
+        finally:
+            self.waiting -= 1
+
+
+@dataclass
+class World:
+    """One account; its engine runs once ``start`` has been called."""
+
+    path: Path
+    clock: FakeClock
+    store: WatchedStore
+    http: WatchedHttp
+    far: FarSide
+    account: str
+    guard: Guard
+    policy: RetryPolicy = MESSAGE_POLICY
+    engines: list[Engine] = field(default_factory=list)
+
+    async def start(
+        self,
+        *,
+        channel_concurrency: int = 32,
+        webhook_concurrency: int = 64,
+        webhook_concurrency_total: int = 512,
+        clock: Clock | None = None,
+    ) -> Engine:
+        engine = Engine(
+            self.store,
+            clock or self.clock,
+            self.http,
+            self.guard,
+            policy=self.policy,
+            channel_concurrency=channel_concurrency,
+            webhook_concurrency=webhook_concurrency,
+            webhook_concurrency_total=webhook_concurrency_total,
+            webhook_jitter=0.0,
+            retention=timedelta(days=30),
+        )
+        self.engines.append(engine)
+        await engine.start()
+        return engine
+
+    # Time.
+
+    async def settle_down(self) -> None:
+        """Return when the engine has done all that it can do at this time."""
+        quiet, last, until = 0, -1, time.monotonic() + PATIENCE_S
+        while quiet < ROUNDS:
+            await asyncio.sleep(0)
+            busy = self.store.waiting or self.http.waiting != self.far.holding
+            pulse = self.store.calls + self.http.calls
+            quiet = 0 if busy or pulse != last else quiet + 1
+            last = pulse
+            if busy:
+                await asyncio.sleep(0.0002)  # the disk and the sockets take real time
+            assert time.monotonic() < until, "the engine does not settle down"
+
+    async def leap(self, ms: Milliseconds) -> None:
+        """Move the time on at once: who wanted to wake meanwhile wakes late."""
+        await self.settle_down()
+        self.clock.advance(ms)
+        await self.settle_down()
+
+    async def live(self, ms: Milliseconds) -> None:
+        """Let the time pass: everybody wakes when they wanted to."""
+        end = self.clock.now() + ms
+        await self.settle_down()
+        while (wake := self.clock.next_wake()) is not None and wake <= end:
+            self.clock.advance(wake - self.clock.now())
+            await self.settle_down()
+        self.clock.advance(end - self.clock.now())
+        await self.settle_down()
+
+    # Doing.
+
+    async def write(self, work: Callable[[Tx], T]) -> T:
+        return await self.store.write(work)
+
+    async def channel(self, path: str = PROVIDER, **wanted: Any) -> Channel:
+        """Add a channel that posts to ``path`` of the far side and is told that all is well."""
+        known = {"url": self.far.url + path, "signature_key": "key"} | wanted.pop("settings", {})
+        draft = channels.Draft(
+            provider="webhook", name=wanted.pop("name", path), settings=known, **wanted
+        )
+        self.far.on(path, script=lambda request: TAKEN)
+        return await self.write(lambda tx: channels.add(tx, self.account, draft, self.guard))
+
+    async def change(self, channel: Channel, **changes: Any) -> None:
+        wanted = channels.Changes(**changes)
+        await self.write(
+            lambda tx: channels.change(tx, self.account, channel.id, wanted, self.guard)
+        )
+
+    async def webhook(self, path: str = HOOK, event: str = EventType.SMS_SENT) -> Webhook:
+        url = self.far.url + path
+        return await self.write(
+            lambda tx: webhooks.register(
+                tx, self.account, id=path[1:], url=url, event=event, device_id=None
+            )
+        )
+
+    async def submit(self, *numbers: str, **wanted: Any) -> Submitted:
+        return await self.write(self.submission(*numbers, **wanted))
+
+    def submission(self, *numbers: str, **wanted: Any) -> Callable[[Tx], Submitted]:
+        asked = Submission(numbers=numbers or (NUMBER,), **{"text": "Hello", **wanted})
+        checked = check(asked, default_region=None)
+        return lambda tx: submit(tx, self.account, checked, validity_ms=3 * DAY_MS)
+
+    async def submit_many(self, count: int, **wanted: Any) -> None:
+        """Submit m0, m1 … in writes that share their commits."""
+        await asyncio.gather(*(self.submit(id=f"m{n}", **wanted) for n in range(count)))
+
+    # Looking.
+
+    async def state(self, message_id: str) -> State:
+        return (await self.recipient(message_id)).state
+
+    async def states(self) -> dict[str, int]:
+        """How many recipients are in each state."""
+        rows = await self.store.read(
+            lambda tx: tx.all("SELECT state, count(*) FROM recipient GROUP BY state")
+        )
+        return dict(rows)
+
+    async def message(self, message_id: str) -> Message:
+        found = await self.store.read(lambda tx: tx.messages.get(self.account, message_id))
+        assert found is not None
+        return found
+
+    async def recipient(self, message_id: str) -> Recipient:
+        [only] = await self.store.read(lambda tx: tx.recipients.of(self.account, message_id))
+        return only
+
+    async def attempts(self, message_id: str) -> list[SendAttempt]:
+        return await self.store.read(lambda tx: tx.recipients.attempts(self.account, message_id))
+
+    async def events(self) -> list[Event]:
+        return await self.store.read(lambda tx: tx.events.after(self.account, "", 100_000))
+
+    async def told(self) -> list[str]:
+        return [event.type for event in await self.events()]
+
+    async def deliveries(self, webhook: Webhook) -> list[Delivery]:
+        return await self.store.read(
+            lambda tx: tx.deliveries.page(self.account, webhook.key, before=None, limit=100_000)
+        )
+
+    async def delivery(self, webhook: Webhook) -> Delivery:
+        [only] = await self.deliveries(webhook)
+        return only
+
+    async def calls(self, webhook: Webhook) -> list[CallAttempt]:
+        """The recorded calls of a webhook that had one event."""
+        event_id = (await self.delivery(webhook)).event_id
+        return await self.store.read(
+            lambda tx: tx.deliveries.attempts(self.account, webhook.key, event_id)
+        )
+
+    async def current(self, webhook: Webhook) -> Webhook:
+        found = await self.store.read(lambda tx: tx.webhooks.get(self.account, webhook.id))
+        assert found is not None
+        return found
+
+    async def held(self) -> int:
+        """How many recipients and deliveries somebody has in hand."""
+        found = await self.store.read(
+            lambda tx: tx.one(
+                "SELECT (SELECT count(*) FROM recipient WHERE holder IS NOT NULL)"
+                " + (SELECT count(*) FROM delivery WHERE holder IS NOT NULL)"
+            )
+        )
+        assert found is not None
+        count: int = found[0]
+        return count
