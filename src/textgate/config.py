@@ -66,7 +66,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     default_region: str | None = None
     message_validity: timedelta = timedelta(days=3)
     retention: timedelta = timedelta(days=30)
-    channel_concurrency: int = 32
+    channel_concurrency: int = 64
     channel_rate: float = 0.0
     """Messages a second; 0 is no limit."""
     channel_retry_waits: tuple[timedelta, ...] = MESSAGE_POLICY.waits

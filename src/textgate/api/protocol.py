@@ -3,7 +3,7 @@
 A request takes it when its method and target are exactly those of such a route, its body has a
 declared length and is small, and nothing else is under way on its connection. It is then answered
 without the dictionary, the two queues and the event that ASGI needs for what may be endless; that
-is half of the server's work for a message (docs/decisions/0005-server.md). Parsing, keep-alive,
+is half of the server's work for a message (docs/decisions/0004-http.md). Parsing, keep-alive,
 pipelining, limits and shutdown stay uvicorn's, and every other request goes its way untouched.
 """
 

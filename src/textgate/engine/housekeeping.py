@@ -12,6 +12,7 @@ from textgate.domain.message import SendJob
 from textgate.domain.outcome import Reason
 from textgate.domain.times import Clock, Milliseconds, milliseconds
 from textgate.gateway.settle import expire
+from textgate.gateway.webhooks import resume_forgotten
 from textgate.store.base import Store, Tx
 
 EVERY_MS = 60_000
@@ -67,6 +68,7 @@ class Housekeeping:
             )
         )
         for account in await self._store.read(lambda tx: tx.accounts.all()):
+            await self._all(partial(resume_forgotten, account_id=account.id))
             for remove in _removals(account.id, before):
                 removed += await self._all(remove)
         if removed:
@@ -74,13 +76,12 @@ class Housekeeping:
         await self._store.write(lambda tx: tx.shrink())
         return removed
 
-    async def _all(self, remove: Callable[[Tx], int]) -> int:
-        removed = 0
-        while True:
-            step = await self._store.write(remove)
-            removed += step
-            if step < CHUNK:
-                return removed
+    async def _all(self, work: Callable[[Tx], int]) -> int:
+        """Repeat a small write until it finds nothing to do; return how much it did."""
+        done = 0
+        while step := await self._store.write(work):
+            done += step
+        return done
 
     async def measure(self) -> None:
         """Set the gauges of what is owed."""

@@ -154,7 +154,8 @@ def _move(tx: Tx, job: SendJob, decision: Decision, report: Report | None) -> Re
 
 
 def _next(tx: Tx, old: Recipient, decision: Decision, report: Report | None) -> Recipient:
-    if old.state is State.CANCELLING and not isinstance(decision, Finish):
+    untried = report is None or not isinstance(decision, Finish)
+    if old.state is State.CANCELLING and untried:
         decision = Finish(Signal.CANCELLED, Reason.CANCELLED)
     match decision:
         case Finish(signal=signal, reason=reason):
