@@ -248,8 +248,10 @@ class Pool:
             self.waiting.remove(call)
             call.fail_late(sent=call.repeated)
         self._call_off()
-        late = min((each.deadline for each in self.waiting), default=inf)
-        return min((each.deadline for each in self._connections), default=late)
+        return min(
+            min((each.deadline for each in self._connections), default=inf),
+            min((each.deadline for each in self.waiting), default=inf),
+        )
 
     def close(self, detail: str) -> None:
         """Fail every call, close every connection."""

@@ -1,0 +1,407 @@
+"""Plain http without libcurl: which connections are dialled, used, waited for and given up."""
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
+
+import pytest
+from outbound_far_side import (
+    OK,
+    FarSide,
+    Line,
+    far_side,
+    keeps_answering,
+    says_nothing,
+    soon,
+)
+
+from textgate.outbound import pools
+from textgate.outbound.direct import DirectClient
+from textgate.outbound.guard import Guard
+from textgate.outbound.reply import Failure, FailureKind, Reply
+
+REPEATABLE = [("Idempotency-Key", "k")]
+
+
+@contextlib.asynccontextmanager
+async def client(guard: Guard | None = None, **limits: int) -> AsyncIterator[DirectClient]:
+    direct = DirectClient(guard or Guard(allow_loopback=True), user_agent="Textgate/1", **limits)
+    try:
+        yield direct
+    finally:
+        async with asyncio.timeout(5):
+            await direct.close()
+
+
+@pytest.fixture
+async def direct() -> AsyncIterator[DirectClient]:
+    async with client() as one:
+        yield one
+
+
+async def replied(direct: DirectClient, url: str, **how: Any) -> Reply:
+    ended = await direct.request("POST", url, **{"timeout": 10, **how})
+    assert isinstance(ended, Reply), ended
+    return ended
+
+
+async def failed(direct: DirectClient, url: str, **how: Any) -> Failure:
+    ended = await direct.request("POST", url, **{"timeout": 10, **how})
+    assert isinstance(ended, Failure), ended
+    return ended
+
+
+# What goes out.
+
+
+async def test_a_request_is_what_was_asked_for_and_what_frames_it(direct: DirectClient) -> None:
+    async with far_side(keeps_answering) as far:
+        headers = [("X-A", "1"), ("X-Empty", ""), ("Idempotency-Key", "k")]
+        await replied(direct, far.url("/p?q=%0d%0a#f"), headers=headers, body=b"{}")
+        assert far.requests[-1] == (
+            b"POST /p?q=%0d%0a HTTP/1.1\r\n"
+            b"Host: 127.0.0.1:" + str(far.port).encode() + b"\r\n"
+            b"X-A: 1\r\nX-Empty:\r\nIdempotency-Key: k\r\n"
+            b"User-Agent: Textgate/1\r\nContent-Length: 2\r\n\r\n{}"
+        )
+        await direct.request("GET", far.url(), headers=[("user-agent", "own")], timeout=5)
+        assert far.requests[-1].endswith(b"user-agent: own\r\n\r\n")
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        ("X-A", "1\r\nX-B: 2"),
+        ("X-A", "1\r\n\r\nPOST / HTTP/1.1"),
+        ("X-A", "1\n"),
+        ("X-A", "\r1"),
+        ("X-A", "1\0"),
+        ("X-A", "é"),
+        ("X-A\n", "1"),
+        ("X-A:", "1"),
+        ("", "1"),
+        ("content-length", "5"),
+        ("Transfer-Encoding", "chunked"),
+        ("HOST", "elsewhere.example"),
+    ],
+)
+async def test_no_header_can_end_the_request_early(
+    direct: DirectClient, header: tuple[str, str]
+) -> None:
+    async with far_side(keeps_answering) as far:
+        for _ in range(2):
+            with pytest.raises(ValueError):
+                await direct.request("POST", far.url(), headers=[("X-1", "1"), header], timeout=5)
+        assert far.connections == 0
+
+
+@pytest.mark.parametrize("url", ["https://127.0.0.1/", "HTTPS://example.com/"])
+async def test_tls_is_not_for_this_client(direct: DirectClient, url: str) -> None:
+    with pytest.raises(ValueError, match="https is not for this client"):
+        await direct.request("POST", url, timeout=5)
+
+
+async def test_a_large_body_arrives_whole_and_its_connection_is_kept(direct: DirectClient) -> None:
+    body = bytes(range(256)) * 80_000
+    async with far_side(keeps_answering) as far:
+        for _ in range(2):
+            await replied(direct, far.url(), body=body)
+            assert far.requests[-1].endswith(b"\r\n\r\n" + body)
+        assert far.connections == 1
+
+
+async def test_an_answer_before_the_end_of_the_request_counts_and_is_the_last(
+    direct: DirectClient,
+) -> None:
+    async def refuses_early(line: Line) -> None:
+        await line.reader.readuntil(b"\r\n\r\n")
+        await line.say(b"HTTP/1.1 413 x\r\nContent-Length: 0\r\n\r\n")
+        await line.far.came.wait()
+
+    async with far_side(refuses_early) as far:
+        reply = await replied(direct, far.url(), body=b"x" * 20_000_000)
+        assert reply.status == 413
+        reply = await replied(direct, far.url(), body=b"x" * 20_000_000)
+        assert reply.status == 413
+        assert far.connections == 2
+        far.came.set()
+
+
+async def test_a_far_side_that_does_not_read_ends_by_the_timeout(direct: DirectClient) -> None:
+    async def never_reads(line: Line) -> None:
+        await line.far.came.wait()
+
+    async with far_side(never_reads) as far:
+        ended = await failed(direct, far.url(), body=b"x" * 20_000_000, timeout=0.3)
+        far.came.set()
+    assert (ended.kind, ended.sent) == (FailureKind.TIMEOUT, True)
+
+
+# Which connections are used again.
+
+
+async def test_two_hundred_calls_at_once_are_each_answered_on_kept_connections(
+    direct: DirectClient,
+) -> None:
+    async def echoes(line: Line) -> None:
+        while True:
+            body = (await line.request()).partition(b"\r\n\r\n")[2]
+            await line.say(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body))
+
+    async with far_side(echoes) as far:
+        for _ in range(3):
+            bodies = [b"%d" % number for number in range(200)]
+            replies = await asyncio.gather(*(replied(direct, far.url(), body=b) for b in bodies))
+            assert [reply.body for reply in replies] == bodies
+        assert len(far.requests) == 600
+        assert far.connections <= 128, "as many as one host may have"
+
+
+async def test_a_connection_is_not_trusted_for_long_by_what_may_not_be_repeated(
+    direct: DirectClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pools, "IDLE_S", 0.0)
+    async with far_side(keeps_answering) as far:
+        await replied(direct, far.url())
+        await replied(direct, far.url(), headers=REPEATABLE)
+        assert far.connections == 1
+        await replied(direct, far.url())
+        assert far.connections == 2
+
+
+async def test_an_idle_connection_is_closed_after_a_while(
+    direct: DirectClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pools, "IDLE_REPEATABLE_S", 0.05)
+    async with far_side(keeps_answering) as far:
+        await replied(direct, far.url(), timeout=60)
+        await soon(far.hung_up)
+        await replied(direct, far.url())
+        assert far.connections == 2
+
+
+async def test_what_nobody_asked_for_is_not_the_next_answer(direct: DirectClient) -> None:
+    async def says_too_much(line: Line) -> None:
+        await line.request()
+        await line.say(OK)
+        await line.far.came.wait()
+        await line.say(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil")
+        line.far.hung_up.set()
+        with contextlib.suppress(asyncio.IncompleteReadError):
+            await keeps_answering(line)
+
+    async with far_side(says_too_much) as far:
+        await replied(direct, far.url())
+        far.came.set()
+        await soon(far.hung_up)  # it is said; our side may not have read it yet
+        assert (await replied(direct, far.url(), headers=REPEATABLE)).body == b"ok"
+        assert far.connections == 2
+
+
+async def test_a_repeated_request_that_is_lost_again_is_not_sent_a_third_time(
+    direct: DirectClient,
+) -> None:
+    async def dies_on_the_second(line: Line) -> None:
+        await line.request()
+        if line.far.connections == 1:
+            await line.say(OK)
+            await line.request()
+
+    async with far_side(dies_on_the_second) as far:
+        await replied(direct, far.url())
+        ended = await failed(direct, far.url(), headers=REPEATABLE)
+        assert len(far.requests) == 3
+    assert (ended.kind, ended.sent) == (FailureKind.BROKEN, True)
+
+
+async def test_a_repeated_request_that_finds_nobody_may_have_been_acted_on(
+    direct: DirectClient,
+) -> None:
+    """The far side restarts: it takes the second request, and is gone for the third."""
+    listening = socket.create_server(("127.0.0.1", 0))
+    url = f"http://127.0.0.1:{listening.getsockname()[1]}/"
+    loop = asyncio.get_running_loop()
+
+    def serve() -> None:
+        line, _ = listening.accept()
+        listening.close()
+        with line:
+            line.recv(65_536)
+            line.sendall(OK)
+            line.recv(65_536)
+
+    serving = loop.run_in_executor(None, serve)
+    await replied(direct, url, headers=REPEATABLE)
+    ended = await failed(direct, url, headers=REPEATABLE)
+    await serving
+    assert (ended.kind, ended.sent) == (FailureKind.CONNECT, True)
+
+
+@pytest.mark.parametrize("banner", [b"220 mail.example ESMTP\r\n", OK, b""])
+async def test_who_speaks_or_leaves_before_it_is_asked_is_not_dialled_over_and_over(
+    direct: DirectClient, banner: bytes
+) -> None:
+    async def greets(line: Line) -> None:
+        if banner:
+            await line.say(banner)
+            await line.until_closed()
+
+    async with far_side(greets) as far:
+        ended = await direct.request("POST", far.url(), timeout=5)
+        assert far.connections == 1
+    assert isinstance(ended, Failure) or ended.body == b"ok"
+
+
+# Limits.
+
+
+async def waits_for(far: FarSide, count: int) -> None:
+    """Return when so many requests have come."""
+    while len(far.requests) < count:
+        far.came.clear()
+        await soon(far.came)
+
+
+async def answers_when_told(line: Line) -> None:
+    """Take requests, and answer all when ``hung_up`` is set by the test."""
+    while True:
+        await line.request()
+        await line.far.hung_up.wait()
+        await line.say(OK)
+
+
+async def test_calls_beyond_the_limit_of_a_host_wait_in_line() -> None:
+    async with client(max_host_connections=2) as direct, far_side(answers_when_told) as far:
+        calls = [asyncio.create_task(replied(direct, far.url(f"/{n}"))) for n in range(6)]
+        await waits_for(far, 2)
+        late = await asyncio.gather(
+            *(failed(direct, far.url("/late"), timeout=timeout) for timeout in (0.2, 0.1))
+        )
+        far.hung_up.set()
+        await asyncio.gather(*calls)
+        assert far.connections == 2
+        assert [r.split()[1] for r in far.requests] == [b"/%d" % n for n in range(6)]
+    assert [(each.kind, each.sent) for each in late] == [(FailureKind.TIMEOUT, False)] * 2
+    assert late[0].elapsed_ms < 2000
+
+
+async def test_at_the_limit_of_all_an_idle_connection_makes_room_for_another_host() -> None:
+    async with (
+        client(max_connections=1) as direct,
+        far_side(keeps_answering) as one,
+        far_side(keeps_answering) as other,
+    ):
+        for _ in range(3):
+            await replied(direct, one.url())
+            await replied(direct, other.url())
+        assert (one.connections, other.connections) == (3, 3)
+
+
+async def test_a_busy_host_leaves_a_connection_to_the_others() -> None:
+    async with (
+        client(max_connections=2) as direct,
+        far_side(keeps_answering) as busy,
+        far_side(keeps_answering) as other,
+    ):
+        done = False
+
+        async def keeps_calling() -> None:
+            while not done:
+                await replied(direct, busy.url())
+
+        crowd = [asyncio.create_task(keeps_calling()) for _ in range(8)]
+        await waits_for(busy, 20)
+        for _ in range(5):
+            await replied(direct, other.url(), timeout=5)
+        done = True
+        await asyncio.gather(*crowd)
+        assert len(other.requests) == 5
+
+
+async def test_a_host_that_answers_nothing_does_not_keep_others_waiting_for_longer() -> None:
+    async with (
+        client(max_connections=4) as direct,
+        far_side(says_nothing) as stuck,
+        far_side(keeps_answering) as other,
+    ):
+        hopeless = [failed(direct, stuck.url(), timeout=0.2) for _ in range(12)]
+        tasks = [asyncio.create_task(call) for call in hopeless]
+        await waits_for(stuck, 4)
+        await replied(direct, other.url(), timeout=5)
+        kinds = {(ended.kind, ended.sent) for ended in await asyncio.gather(*tasks)}
+    assert kinds == {(FailureKind.TIMEOUT, True), (FailureKind.TIMEOUT, False)}
+
+
+# Ends.
+
+
+async def test_each_call_has_its_own_time(direct: DirectClient) -> None:
+    order = []
+
+    async def call(far: FarSide, timeout: float) -> None:
+        ended = await failed(direct, far.url(), timeout=timeout)
+        assert ended.kind is FailureKind.TIMEOUT
+        assert timeout * 1000 <= ended.elapsed_ms < timeout * 1000 + 2000
+        order.append(timeout)
+
+    async with far_side(says_nothing) as far:
+        timeouts = [0.5, 0.1, 0.4, 0.2, 0.3]
+        await asyncio.gather(*(call(far, timeout) for timeout in timeouts))
+    assert order == sorted(timeouts)
+
+
+@pytest.fixture
+def full_port() -> Iterator[int]:
+    """A port whose backlog is full: who dials it is not answered."""
+    with socket.create_server(("127.0.0.2", 0), backlog=0) as full, contextlib.ExitStack() as crowd:
+        for _ in range(8):
+            one = crowd.enter_context(socket.socket())
+            one.setblocking(False)
+            one.connect_ex(full.getsockname())
+        yield full.getsockname()[1]
+
+
+async def test_a_caller_that_leaves_while_it_is_dialled_for_leaves_nothing(full_port: int) -> None:
+    async with client(max_connections=1) as direct, far_side(keeps_answering) as far:
+        call = asyncio.create_task(failed(direct, f"http://127.0.0.2:{full_port}/", timeout=60))
+        await asyncio.sleep(0.01)
+        call.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await call
+        await replied(direct, far.url(), timeout=5)
+
+
+async def test_a_caller_that_leaves_the_line_leaves_its_place_to_the_next() -> None:
+    async with client(max_connections=1) as direct, far_side(answers_when_told) as far:
+        first = asyncio.create_task(replied(direct, far.url("/first")))
+        await waits_for(far, 1)
+        second = asyncio.create_task(replied(direct, far.url("/second")))
+        third = asyncio.create_task(replied(direct, far.url("/third")))
+        await asyncio.sleep(0)
+        second.cancel()
+        far.hung_up.set()
+        await first
+        await third
+        assert [r.split()[1] for r in far.requests] == [b"/first", b"/third"]
+        assert far.connections == 1
+
+
+async def test_closing_ends_calls_that_wait_that_are_dialled_for_and_that_are_sent(
+    full_port: int,
+) -> None:
+    async with far_side(says_nothing) as far:
+        async with client(max_host_connections=1) as direct:
+            urls = [far.url(), far.url(), f"http://127.0.0.2:{full_port}/"]
+            calls = [asyncio.create_task(failed(direct, url, timeout=60)) for url in urls]
+            await soon(far.came)
+        ended = await asyncio.gather(*calls)
+        await soon(far.hung_up)
+        assert [(each.kind, each.sent) for each in ended] == [
+            (FailureKind.BROKEN, True),
+            (FailureKind.BROKEN, False),
+            (FailureKind.BROKEN, False),
+        ]
+        late = await failed(direct, far.url())
+        assert (late.kind, late.sent, far.connections) == (FailureKind.BROKEN, False, 1)
