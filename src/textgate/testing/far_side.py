@@ -40,6 +40,8 @@ class Say:
     headers: Mapping[str, str] = field(default_factory=dict)
     hold: asyncio.Event | None = None
     """Answer when this is set, and not before."""
+    delay_s: float = 0.0
+    """Answer so much later."""
     drop: bool = False
     """Close the connection in place of an answer."""
 
@@ -55,7 +57,7 @@ class FarSide:
         self.requests: dict[str, list[Request]] = defaultdict(list)
         """By path, without the query, in the order of arrival."""
         self.holding = 0
-        """Requests that wait for their ``hold``."""
+        """Requests that wait for their answer."""
         self.most_at_once: dict[str, int] = defaultdict(int)
         self.open: dict[str, int] = defaultdict(int)
         """Requests under way, by path."""
@@ -150,7 +152,7 @@ class _Line(asyncio.Protocol):
         say = far.answer(request)
         far.open[path] += 1
         far.most_at_once[path] = max(far.most_at_once[path], far.open[path])
-        if say.hold is None or say.hold.is_set():
+        if not say.delay_s and (say.hold is None or say.hold.is_set()):
             far.open[path] -= 1
             self._write(say)
         else:
@@ -158,10 +160,11 @@ class _Line(asyncio.Protocol):
             self._held = asyncio.ensure_future(self._write_later(say, path))
 
     async def _write_later(self, say: Say, path: str) -> None:
-        assert say.hold is not None
         try:
             with suppress(asyncio.CancelledError):  # the caller went away
-                await say.hold.wait()
+                await asyncio.sleep(say.delay_s)
+                if say.hold is not None:
+                    await say.hold.wait()
                 self._write(say)
         finally:
             self._far.holding -= 1

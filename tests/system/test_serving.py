@@ -1,0 +1,320 @@
+"""A real server among real neighbours: certificates, proxies, limits, accounts, and how it ends.
+
+What the first start prints, and that its line can be pasted, is in ``tests/cli/test_serve.py``.
+"""
+
+import json
+import os
+import re
+import ssl
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from textgate.testing.receiver import Receiver
+from textgate.testing.server import Server, start_server
+
+ROOT = Path(__file__).parents[2]
+CERT, KEY = ROOT / "tests/tls/localhost.pem", ROOT / "tests/tls/localhost.key"
+WAIT_S = 20.0
+BODY_LIMIT = 4_000
+DELIVERED, REFUSED = "+12025550101", "+12025550104"
+MESSAGES = "/3rdparty/v1/messages"
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A server behind a proxy on this machine, with a low limit on bodies."""
+    environ = {"TEXTGATE_TRUSTED_PROXIES": "127.0.0.1", "TEXTGATE_BODY_LIMIT": str(BODY_LIMIT)}
+    with start_server(tmp_path_factory.mktemp("serving"), environ=environ) as server:
+        with client(server) as api:
+            add_simulator(api)
+        yield server
+
+
+@contextmanager
+def client(server: Server, **wanted: Any) -> Iterator[httpx.Client]:
+    """A client with the first account's password, unless ``auth`` says otherwise."""
+    wanted.setdefault("auth", (server.login, server.password))
+    wanted.setdefault("base_url", server.url)
+    with httpx.Client(timeout=20, trust_env=False, **wanted) as api:
+        yield api
+
+
+def add_simulator(api: httpx.Client) -> str:
+    wanted = {"provider": "simulator", "name": "sim", "settings": {}}
+    answer = api.post("/v1/channels", json=wanted)
+    assert answer.status_code == 201, answer.text
+    return str(answer.json()["id"])
+
+
+def message_to(*numbers: str) -> dict[str, Any]:
+    return {"textMessage": {"text": "Hello"}, "phoneNumbers": list(numbers)}
+
+
+def until(look: Callable[[], Any]) -> Any:
+    """Look again and again until it is something, and return that."""
+    ends = time.monotonic() + WAIT_S
+    while not (found := look()):
+        assert time.monotonic() < ends, "it never came to be"
+        time.sleep(0.02)
+    return found
+
+
+# --- how it ends ---
+
+
+def test_open_streams_and_idle_connections_do_not_keep_it_from_ending(tmp_path: Path) -> None:
+    with start_server(tmp_path, environ={"TEXTGATE_STOP_TIMEOUT": "2s"}) as server:
+        with client(server) as api, api.stream("GET", "/v1/events/stream") as stream:
+            frames = stream.iter_lines()
+            next(frames)
+            with client(server) as other:
+                other.get("/health")  # and its connection is kept
+                began = time.monotonic()
+                assert server.stop() == 0
+                assert time.monotonic() - began < 5
+
+
+def test_an_idle_connection_costs_a_stop_no_time(tmp_path: Path) -> None:
+    with start_server(tmp_path) as server, client(server) as api:
+        api.get("/health")
+        began = time.monotonic()
+        assert server.stop() == 0
+        assert time.monotonic() - began < 3, "nothing was in flight, yet it waited"
+
+
+@pytest.mark.parametrize(
+    ("more", "code", "said"),
+    [
+        (["--data", "other"], 1, r"cannot listen on 127\.0\.0\.1 port \d+: Address already in use"),
+        (["--port", "0"], 1, r"another textgate serves the data in \S+"),
+        (["--mode", "open"], 2, r"wrong setting: --mode = 'open': must be one of: private, public"),
+    ],
+    ids=["the port is taken", "the data is in use", "a wrong setting"],
+)
+def test_a_start_that_cannot_be_ends_with_one_line_that_says_why(
+    server: Server, more: list[str], code: int, said: str
+) -> None:
+    here = ["--host", "127.0.0.1", "--port", str(server.port), "--data", str(server.data)]
+    done = subprocess.run(
+        [sys.executable, "-m", "textgate", "serve", *here, *more],
+        cwd=server.folder,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (code, "")
+    assert re.fullmatch(f"{said}\n", done.stderr)
+    assert httpx.get(f"{server.url}/health", trust_env=False).status_code == 200
+
+
+# --- TLS, both ways ---
+
+
+@contextmanager
+def tls_receiver() -> Iterator[tuple[str, list[bytes]]]:
+    """A webhook receiver with a certificate that only ``CERT`` vouches for, and what it got."""
+    bodies: list[bytes] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            bodies.append(self.rfile.read(int(self.headers["Content-Length"])))
+            self.send_response(204)
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(CERT, KEY)
+    receiver = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    receiver.socket = context.wrap_socket(
+        receiver.socket, server_side=True, do_handshake_on_connect=False
+    )
+    thread = threading.Thread(target=receiver.serve_forever, args=(0.05,))
+    thread.start()
+    try:
+        yield f"https://localhost:{receiver.server_port}/", bodies
+    finally:
+        receiver.shutdown()
+        thread.join()
+        receiver.server_close()
+
+
+@contextmanager
+def https_server(folder: Path, **variables: str) -> Iterator[httpx.Client]:
+    """A server that speaks HTTPS, as its first account, which has a simulator, sees it."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "textgate", "serve", "--json"],
+        cwd=folder,
+        env=environment()
+        | {"TEXTGATE_PORT": "0", "TEXTGATE_TLS_CERT": str(CERT), "TEXTGATE_TLS_KEY": str(KEY)}
+        | variables,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        assert process.stdout is not None
+        first = json.loads(process.stdout.readline())
+        with httpx.Client(
+            base_url=first["url"],
+            auth=(first["login"], first["password"]),
+            verify=ssl.create_default_context(cafile=CERT),
+            trust_env=False,
+            timeout=20,
+        ) as api:
+            yield api
+    finally:
+        process.terminate()
+        process.communicate(timeout=30)
+    assert process.returncode == 0
+
+
+def environment() -> dict[str, str]:
+    return {name: v for name, v in os.environ.items() if not name.startswith("TEXTGATE_")}
+
+
+def delivery_of(api: httpx.Client, url: str) -> dict[str, Any]:
+    """Send a message of which ``url`` is told, and return the delivery after its first call."""
+    answer = api.post("/v1/webhooks", json={"url": url, "event": "sms:sent"})
+    assert answer.status_code == 201, answer.text
+    deliveries = f"/v1/webhooks/{answer.json()['id']}/deliveries"
+    assert api.post(MESSAGES, json=message_to(DELIVERED)).status_code == 202
+    [found] = until(lambda: api.get(deliveries).json()["items"])
+    one = f"{deliveries}/{found['event_id']}"
+    until(lambda: api.get(one).json()["calls"])
+    detail: dict[str, Any] = api.get(one).json()
+    return detail
+
+
+def test_over_https_both_ways_an_authority_of_ones_own_is_trusted_if_it_is_named(
+    tmp_path: Path,
+) -> None:
+    with tls_receiver() as (url, bodies), https_server(tmp_path, TEXTGATE_CA_FILE=str(CERT)) as api:
+        assert api.base_url.scheme == "https"
+        delivery = delivery_of(api, url)
+        assert delivery["state"] == "delivered"
+        assert [call["status"] for call in delivery["calls"]] == [204]
+        assert [json.loads(body)["event"] for body in bodies] == ["sms:sent"]
+
+
+def test_a_receiver_whose_certificate_nobody_vouches_for_gets_nothing_and_is_tried_again(
+    tmp_path: Path,
+) -> None:
+    with tls_receiver() as (url, bodies), https_server(tmp_path) as api:
+        delivery = delivery_of(api, url)
+        assert (delivery["state"], bodies) == ("pending", [])
+        assert delivery["next_attempt_at"] > delivery["calls"][0]["started_at"]
+        [call] = delivery["calls"]
+        assert (call["ok"], call["status"]) == (False, None)
+        assert "certificate" in call["detail"]
+
+
+# --- what watches it, and what stands before it ---
+
+
+def test_after_a_message_the_metrics_tell_of_it_with_the_labels_that_their_page_names(
+    server: Server,
+) -> None:
+    with client(server) as api, Receiver() as receiver:
+        answer = api.post("/v1/webhooks", json={"url": receiver.url, "event": "sms:delivered"})
+        assert answer.status_code == 201, answer.text
+        assert api.post(MESSAGES, json=message_to(DELIVERED, REFUSED)).status_code == 202
+        receiver.wait_for(1)
+        rows = documented_metrics()
+        wanted = rows.keys() - {"textgate_late_results_total"}  # nothing is late here
+        found = until(
+            lambda: (seen := counted(api)) if wanted <= (seen := counted(api)).keys() else None
+        )
+    assert {name: rows[name] for name in found} == found
+
+
+def documented_metrics() -> dict[str, set[str]]:
+    page = (ROOT / "docs/metrics.md").read_text("utf-8")
+    rows = re.findall(r"(?m)^\| `(textgate_\w+)` \| \w+ \| (.*?) \|", page)
+    return {name: set(re.findall(r"`(\w+)`", labels)) for name, labels in rows}
+
+
+def counted(api: httpx.Client) -> dict[str, set[str]]:
+    """The metrics that say something, and their labels."""
+    families = text_string_to_metric_families(api.get("/metrics", auth=None).text)
+    return {
+        family.name + ("_total" if family.type == "counter" else ""): labels - {"le"}
+        for family in families
+        if (labels := {label for sample in family.samples for label in sample.labels})
+        or family.samples
+    }
+
+
+FORWARDED = [
+    {"X-Forwarded-For": "203.0.113.7", "X-Forwarded-Proto": "https"},
+    {"X-Forwarded-For": "203.0.113.7, 127.0.0.1", "X-Forwarded-Proto": "http"},
+    {"X-Forwarded-For": "[2001:db8::7]:443, unknown, 999.1.1.1", "X-Forwarded-Proto": "gopher"},
+    {"X-Forwarded-For": "", "X-Forwarded-Proto": ""},
+]
+
+
+@pytest.mark.parametrize("headers", FORWARDED, ids=str)
+def test_what_a_proxy_says_of_the_caller_never_keeps_a_message_from_going_out(
+    server: Server, headers: dict[str, str]
+) -> None:
+    with client(server, headers=headers) as api:
+        sent = api.post(MESSAGES, json=message_to(DELIVERED))
+        assert sent.status_code == 202
+        place = sent.headers["Location"]
+        until(lambda: api.get(place).json()["state"] == "Delivered")
+
+
+def test_a_body_over_the_limit_is_refused_and_one_below_is_not(server: Server) -> None:
+    with client(server) as api:
+        over = message_to(DELIVERED) | {"textMessage": {"text": "x" * BODY_LIMIT}}
+        assert api.post(MESSAGES, json=over).status_code == 413
+        assert api.post("/v1/messages", json={"x": "y" * BODY_LIMIT}).status_code == 413
+        below = message_to(DELIVERED) | {"textMessage": {"text": "x" * 1_000}}
+        assert api.post(MESSAGES, json=below).status_code == 202
+
+
+# --- accounts, while it runs ---
+
+
+def test_a_new_password_ends_the_old_one_and_its_tokens_within_a_second(server: Server) -> None:
+    added = server.add_account()
+    old = (added.login, added.password)
+    with client(server, auth=None) as api:
+        assert api.get("/v1/account", auth=old).status_code == 200
+        wanted = {"scopes": ["messages:list"], "ttl": 600}
+        issued = api.post("/3rdparty/v1/auth/token", json=wanted, auth=old).json()
+        bearer = {"Authorization": f"Bearer {issued['access_token']}"}
+        assert api.get(MESSAGES, headers=bearer).status_code == 200
+
+        changed = json.loads(server.command("account", "password", added.login, "--json"))
+        time.sleep(1)  # the promise itself
+        assert api.get("/v1/account", auth=old).status_code == 401
+        assert api.get(MESSAGES, headers=bearer).status_code == 401
+        new = (added.login, changed["password"])
+        assert api.get("/v1/account", auth=new).status_code == 200
+
+
+def test_an_account_comes_and_goes_while_the_server_runs(server: Server) -> None:
+    added = server.add_account()
+    listed = [json.loads(line) for line in server.command("account", "list", "--json").splitlines()]
+    assert added.login in {row["login"] for row in listed}
+    with client(server, auth=(added.login, added.password)) as api:
+        add_simulator(api)
+        assert api.post(MESSAGES, json=message_to(DELIVERED)).status_code == 202
+        server.command("account", "remove", added.login, "--yes")
+        until(lambda: api.get("/v1/account").status_code == 401)
+        assert api.post(MESSAGES, json=message_to(DELIVERED)).status_code == 401
