@@ -216,22 +216,22 @@ async def undelivered(house: Installation, name: str) -> list[Any]:
     return [item for item in page["items"] if item["state"] != "delivered"]
 
 
-async def test_killed_three_times_at_the_same_step_it_goes_on_all_the_same(
+async def test_killed_four_times_at_the_same_step_it_goes_on_all_the_same(
     house: Installation, name: str
 ) -> None:
     house.sinks.on_provider = Say(hold=asyncio.Event())
     await house.submit(name)
-    for _ in range(2):
+    for _ in range(3):
         await house.sinks.until(lambda: house.sinks.holding)
         await house.kill()
-        while house.sinks.holding:  # it has noticed
+        while house.sinks.holding:  # until it has noticed
             await asyncio.sleep(0.01)
         await house.start()
-    house.sinks.on_provider = TAKEN
     await house.sinks.until(lambda: house.sinks.holding)
+    house.sinks.on_provider = TAKEN
     await house.kill()
     await house.start()
-    await went_well(house, name, calls=4)
+    await went_well(house, name, calls=5)
 
 
 async def test_a_dead_server_is_a_broken_connection_and_not_a_lie(house: Installation) -> None:
