@@ -1,9 +1,10 @@
 """Logs on standard error: one wide line of JSON for each event, or text on a terminal."""
 
+import asyncio
 import logging
 import sys
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import msgspec
 import structlog
@@ -57,12 +58,35 @@ class _TextLog(structlog.WriteLogger):
         self.name = name
 
 
-class _JsonLog(structlog.BytesLogger):
-    """The same for bytes, which saves a decoding for each line."""
+class _JsonLog:
+    """Writes bytes to standard error: what one turn of the event loop logs, in one go."""
+
+    _pending: ClassVar[list[bytes]] = []
 
     def __init__(self, name: str = "textgate") -> None:
-        super().__init__(sys.stderr.buffer)
         self.name = name
+
+    def msg(self, line: bytes) -> None:
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:  # a thread, or no loop yet
+            _write([line])
+            return
+        if not self._pending:
+            loop.call_soon(self._flush)
+        self._pending.append(line)
+
+    debug = info = warning = error = critical = exception = msg
+
+    def _flush(self) -> None:
+        lines = self._pending[:]
+        self._pending.clear()
+        _write(lines)
+
+
+def _write(lines: list[bytes]) -> None:
+    sys.stderr.buffer.write(b"\n".join(lines) + b"\n")
+    sys.stderr.buffer.flush()
 
 
 def _set_up_libraries(level: int, shared: "list[Processor]", render: "list[Processor]") -> None:
