@@ -230,8 +230,8 @@ class Deliver:
             return opened
         account_id = job.message.account_id
         channel = await self._store.read(lambda tx: tx.channels.get(account_id, job.lane))
-        if opened is not None and channel == opened.channel:
-            opened.generation = generation
+        if opened is not None and channel is not None and _same_way(channel, opened.channel):
+            opened.channel, opened.generation = channel, generation
             return opened
         if opened is not None:
             del self._open[job.lane]
@@ -257,6 +257,11 @@ class Deliver:
     async def close(self) -> None:
         for opened in self._open.values():
             await opened.instance.close()
+
+
+def _same_way(one: Channel, other: Channel) -> bool:
+    """Whether a channel can stay open over a change: what its provider knows is the same."""
+    return (one.provider, one.settings) == (other.provider, other.settings)
 
 
 def _set_limits(lane: Lane[SendJob], channel: Channel) -> None:
