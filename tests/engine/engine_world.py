@@ -17,6 +17,7 @@ from textgate.domain.retry import MESSAGE_POLICY, RetryPolicy
 from textgate.domain.times import Clock, Milliseconds
 from textgate.engine.engine import Engine
 from textgate.gateway import channels, webhooks
+from textgate.gateway.announce import announce
 from textgate.gateway.submit import Submitted, check, submit
 from textgate.outbound.guard import Guard
 from textgate.outbound.http import Failure, HttpClient, Reply
@@ -197,6 +198,21 @@ class World:
         asked = Submission(numbers=numbers or (NUMBER,), **{"text": "Hello", **wanted})
         checked = check(asked, default_region=None)
         return lambda tx: submit(tx, self.account, checked, validity_ms=3 * DAY_MS)
+
+    async def happen(self, count: int = 1) -> None:
+        """Announce so many events, one after another."""
+        for _ in range(count):
+            await self.write(self.happening())
+
+    def happening(self) -> Callable[[Tx], Event]:
+        return lambda tx: announce(
+            tx,
+            self.account,
+            EventType.SMS_SENT,
+            device_id="device",
+            message_id=None,
+            payload={"n": 1},
+        )
 
     async def submit_many(self, count: int, **wanted: Any) -> None:
         """Submit m0, m1 … in writes that share their commits."""

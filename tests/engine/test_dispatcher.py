@@ -10,7 +10,7 @@ from textgate.clock import SystemClock
 from textgate.domain.lifecycle import State
 from textgate.engine import dispatcher, housekeeping, lane
 from textgate.engine import engine as engine_module
-from textgate.store.base import Tx
+from textgate.store.base import LEASE_MS, Tx
 from textgate.testing.far_side import Request, Say
 
 
@@ -266,7 +266,8 @@ async def test_what_could_not_be_written_is_done_again_when_there_is_room(world:
     sent = (await world.states()).get(State.SENT, 0)
     assert sent < 20  # some results did not fit
     await world.write(lambda tx: tx.one("PRAGMA max_page_count = 1000000"))
-    await world.live(121_000)
+    await world.leap(LEASE_MS)
+    await world.live(100)
     assert await world.states() == {State.SENT: 20}
     keys = [request.headers["idempotency-key"] for request in world.far.requests[PROVIDER]]
     assert len(set(keys)) == 20

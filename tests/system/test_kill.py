@@ -1,13 +1,14 @@
-"""A real server under load is killed at random, and stopped cleanly: nothing is lost."""
+"""A real server under load is killed at random, and stopped cleanly: nothing is lost.
+
+The long form, of 200 kills and more, is a command: see ``kill``.
+"""
 
 import asyncio
 import random
 import time
 from pathlib import Path
 
-import pytest
 from kill import (
-    HICCUPS,
     IN_FLIGHT,
     SENDERS,
     Load,
@@ -33,13 +34,6 @@ async def test_killed_at_random_under_load_nothing_is_lost(tmp_path: Path) -> No
     assert tally.accepted > 100
     # What was under way at a kill may be repeated, and nothing else.
     assert tally.provider_repeats <= KILLS * IN_FLIGHT, str(tally)
-
-
-@pytest.mark.long
-async def test_killed_two_hundred_times_nothing_is_lost(tmp_path: Path) -> None:
-    tally = await kill_at_random(tmp_path, 200, chance=random.Random(), hiccups=HICCUPS)
-    print(tally)
-    assert not tally.faults, str(tally)
 
 
 async def test_stopped_under_load_it_ends_in_time_and_nothing_is_lost_or_doubled(

@@ -1,0 +1,75 @@
+"""Work of a process that is gone."""
+
+import asyncio
+
+from engine_world import PROVIDER, TAKEN, World
+
+from textgate.domain.lifecycle import State
+from textgate.store.base import LEASE_MS
+from textgate.store.sqlite import SqliteStore
+from textgate.testing.far_side import Say
+
+BUSY = Say(503, b'{"code":"unknown_error"}')
+REFUSED = Say(200, b'{"code":"delivery_rejected"}')
+
+
+async def test_the_work_of_a_process_that_vanished_is_taken_when_its_lease_ends(
+    world: World,
+) -> None:
+    channel = await world.channel()
+    await world.start()
+    other = SqliteStore(world.path, world.clock)
+    make = world.submission(id="m1")
+    await other.write(lambda tx: (make(tx), tx.recipients.take(channel.id, 1)))
+    await other.close()
+    await world.live(LEASE_MS - 10)
+    assert world.far.count(PROVIDER) == 0
+    await world.live(20)
+    assert world.far.count(PROVIDER) == 1
+    assert await world.state("m1") is State.SENT
+
+
+async def test_the_work_of_the_process_before_is_taken_at_the_start(world: World) -> None:
+    channel = await world.channel()
+    other = SqliteStore(world.path, world.clock)
+    make = world.submission(id="m1")
+    await other.write(lambda tx: (make(tx), tx.recipients.take(channel.id, 1)))
+    await other.close()
+    await world.start()
+    await world.settle_down()
+    assert await world.state("m1") is State.SENT
+
+
+async def test_an_attempt_that_never_reported_is_not_repeated_where_it_could_do_harm(
+    world: World,
+) -> None:
+    """The process died in it: it may be out already."""
+    await world.channel(settings={"resend_unknown": False})
+    gate = asyncio.Event()
+    world.far.on(PROVIDER, Say(hold=gate))
+    engine = await world.start()
+    await world.submit(id="m1")
+    await world.settle_down()
+    await engine.stop(0)  # cut off in the middle of the attempt
+    await world.start()
+    await world.settle_down()
+    assert world.far.count(PROVIDER) == 1
+    assert await world.state("m1") is State.FAILED
+    assert "ended while it was being sent" in ((await world.recipient("m1")).error or "")
+
+
+async def test_an_attempt_that_never_reported_is_repeated_with_its_key_where_repeats_are_dropped(
+    world: World,
+) -> None:
+    await world.channel()
+    gate = asyncio.Event()
+    world.far.on(PROVIDER, Say(hold=gate), script=lambda r: TAKEN)
+    engine = await world.start()
+    await world.submit(id="m1")
+    await world.settle_down()
+    await engine.stop(0)
+    await world.start()
+    await world.settle_down()
+    one, other = (r.headers["idempotency-key"] for r in world.far.requests[PROVIDER])
+    assert one == other
+    assert await world.state("m1") is State.SENT
