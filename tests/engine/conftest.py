@@ -1,15 +1,26 @@
 """An account on a real store, a far side on the loopback, and an engine that a story starts."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
+import structlog
 from engine_world import WatchedHttp, WatchedStore, World
 
 from textgate.gateway.credentials import add_account
 from textgate.outbound.guard import Guard
 from textgate.testing.clock import FakeClock
 from textgate.testing.far_side import FarSide
+
+
+@pytest.fixture(autouse=True)
+def plain_logs() -> Iterator[None]:
+    """Faults are provoked here by the dozen, and a coloured traceback takes a tenth of a second."""
+    before = structlog.get_config()
+    plain = structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
+    structlog.configure(processors=[structlog.processors.add_log_level, plain])
+    yield
+    structlog.configure(**before)
 
 
 @pytest.fixture
