@@ -21,6 +21,7 @@ from textgate.domain.phone import mask
 from textgate.domain.retry import RetryPolicy
 from textgate.domain.signing import fingerprint
 from textgate.domain.times import Clock, Milliseconds
+from textgate.engine.dispatcher import OVERDUE
 from textgate.engine.lane import Lane
 from textgate.gateway.receive import receive
 from textgate.gateway.settle import (
@@ -38,9 +39,6 @@ from textgate.outbound.http import HttpClient
 from textgate.providers.base import OpenChannel, Provider, Sms, Tools
 from textgate.providers.discovery import find
 from textgate.store.base import Store, Tx
-
-OVERTIME_S = 5.0
-"""Given to a provider beyond its own limit, then its attempt is Unknown."""
 
 ILLNESS = frozenset(
     {
@@ -66,10 +64,6 @@ class Opened:
     settings: Any
     instance: OpenChannel
     generation: int
-
-    @property
-    def max_attempt_s(self) -> float:
-        return self.provider.max_attempt_s(self.settings) + OVERTIME_S
 
 
 class Deliver:
@@ -158,9 +152,11 @@ class Deliver:
     async def _attempt(self, opened: Opened, job: SendJob) -> Outcome:
         """Every way to end becomes an outcome."""
         try:
-            async with asyncio.timeout(opened.max_attempt_s):
-                return await opened.instance.send(_sms(job))
-        except TimeoutError:
+            return await opened.instance.send(_sms(job))
+        except asyncio.CancelledError as stop:
+            if stop.args != (OVERDUE,) or (task := asyncio.current_task()) is None:
+                raise
+            task.uncancel()
             return Unknown(Reason.TIMEOUT, "the provider took longer than its limit")
         except Exception as problem:
             log.exception("provider failed", channel=job.lane)

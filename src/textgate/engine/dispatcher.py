@@ -23,6 +23,9 @@ CLAIM = 200
 """At most so much of one lane in one claim: bounds the time of its write."""
 LOOK_EVERY_MS = 1_000
 """The net beneath the alarms: other processes may have left work."""
+LONGEST_MS = 66_000
+"""No work takes longer by its own limits; what does is cancelled, well before its lease ends."""
+OVERDUE = "overdue"
 BREATH_MS = 5
 """At least so long between two claims."""
 
@@ -46,7 +49,10 @@ class Runner(Protocol[J]):
         ...
 
     async def run(self, job: J, lane: Lane[J]) -> None:
-        """Do the work and store what became of it. Raising leaves it to the lease's end."""
+        """Do the work and store what became of it. Raising leaves it to the lease's end.
+
+        Cancelled with the message ``OVERDUE``, it has taken far longer than it may.
+        """
         ...
 
     async def rest(self, job: J, lane: Lane[J]) -> None:
@@ -67,6 +73,7 @@ class Dispatcher(Generic[J]):
         self._waiting = 0
         self._in_flight = 0
         self._tasks: set[asyncio.Task[None]] = set()
+        self._running: dict[asyncio.Task[None], Milliseconds] = {}  # in the order of their starts
         self._turn: dict[Lane[J], None] = {}  # lanes that could go but for the limit over all
         self._alarm = Alarm(clock)
         self._stopping = False
@@ -105,6 +112,7 @@ class Dispatcher(Generic[J]):
                 soonest = self._clock.now() + LOOK_EVERY_MS
             now = self._clock.now()
             self._measure(now)
+            self._end_overdue(now)
             self._forget_idle()
             await self._clock.sleep(BREATH_MS)
             await self._alarm.wait(min(soonest, now + LOOK_EVERY_MS))
@@ -114,6 +122,13 @@ class Dispatcher(Generic[J]):
         resting = sum(lane.breaker.rests(now) for lane in self._lanes.values())
         telemetry.IN_MEMORY.set(self._waiting + self._in_flight, work)
         telemetry.RESTING.set(resting, work)
+
+    def _end_overdue(self, now: Milliseconds) -> None:
+        """One look a second at all that runs costs less than a timer for each."""
+        for task, began_at in self._running.items():
+            if now - began_at < LONGEST_MS:
+                return
+            task.cancel(OVERDUE)
 
     async def _claim(self) -> Milliseconds:
         """Take what is due and fits; return when to look again."""
@@ -209,9 +224,15 @@ class Dispatcher(Generic[J]):
         self._spawn(self._release(jobs))
 
     def _begin(self, lane: Lane[J], job: J, resting: bool) -> None:
-        lane.begin(self._clock.now())
+        now = self._clock.now()
+        lane.begin(now)
         self._in_flight += 1
-        self._spawn(self._run(lane, job, resting))
+        task = asyncio.create_task(self._run(lane, job, resting))
+        self._running[task] = now
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        del self._running[task]
 
     async def _run(self, lane: Lane[J], job: J, resting: bool) -> None:
         try:
@@ -253,9 +274,10 @@ class Dispatcher(Generic[J]):
         # What was committed before this write has been handed over when it returns.
         await self._store.write(lambda tx: None)
         await self._release_waiting()
-        if self._tasks:
-            await asyncio.wait(set(self._tasks), timeout=within_s)
-        for task in set(self._tasks):
+        under_way = {*self._tasks, *self._running}
+        if under_way:
+            _, under_way = await asyncio.wait(under_way, timeout=within_s)
+        for task in under_way:
             task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await task
