@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Callable
 import pytest
 import uvloop
 
+from textgate.outbound.curl import CurlClient
 from textgate.outbound.guard import Guard
 from textgate.outbound.http import HttpClient
 
@@ -14,9 +15,10 @@ def pytest_asyncio_loop_factories() -> dict[str, Callable[[], asyncio.AbstractEv
     return {"uvloop": uvloop.new_event_loop}
 
 
-@pytest.fixture
-async def http() -> AsyncIterator[HttpClient]:
-    """Allowed to call the loopback."""
-    client = HttpClient(Guard(allow_loopback=True), user_agent="Textgate/test")
+@pytest.fixture(params=[HttpClient, CurlClient], ids=["the door", "libcurl"])
+async def http(request: pytest.FixtureRequest) -> AsyncIterator[HttpClient]:
+    """Allowed to call the loopback. Plain http by the door does not go by libcurl, https does, and
+    the promises are the same."""
+    client = request.param(Guard(allow_loopback=True), user_agent="Textgate/test")
     yield client
     await client.close()

@@ -5,7 +5,7 @@ import zlib
 from dataclasses import dataclass
 from typing import Any
 
-from textgate.outbound.transfer import BODY_LIMIT
+from textgate.outbound.reply import BODY_LIMIT
 
 CODE = b'{"code":"ok"}'
 FULL = b"x" * BODY_LIMIT

@@ -19,8 +19,7 @@ from outbound_far_side import OK, Line, far_side
 from textgate.outbound.answer import HEAD_LIMIT, Answer, Malformed
 from textgate.outbound.direct import DirectClient
 from textgate.outbound.guard import Guard
-from textgate.outbound.reply import Failure, FailureKind, Reply
-from textgate.outbound.transfer import BODY_LIMIT
+from textgate.outbound.reply import BODY_LIMIT, Failure, FailureKind, Reply
 
 
 @pytest.fixture

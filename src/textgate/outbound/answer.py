@@ -13,7 +13,7 @@ from email.utils import parsedate_to_datetime
 from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 
 from textgate.outbound.inflate import Inflater, Unreadable
-from textgate.outbound.transfer import BODY_LIMIT
+from textgate.outbound.reply import BODY_LIMIT
 
 HEAD_LIMIT = 65_536
 """Bytes of status line and headers, those of interim answers (1xx) included."""

@@ -1,7 +1,7 @@
 """Plain http, called without libcurl: the same door for less than half of the price.
 
 Sockets of the event loop, llhttp to read answers. Everything that ``HttpClient`` promises holds
-here too; what differs is said in docs/decisions/0004-outbound.md.
+here too; what differs is said in docs/decisions/0005-outbound.md.
 """
 
 import asyncio
@@ -12,12 +12,17 @@ from dataclasses import dataclass
 from textgate.domain.errors import Invalid
 from textgate.outbound.connection import Call
 from textgate.outbound.guard import Guard
-from textgate.outbound.headers import request_lines
+from textgate.outbound.headers import (
+    METHODS,
+    REPEATABLE,
+    REPEATABLE_METHODS,
+    USER_AGENT,
+    header_block,
+)
 from textgate.outbound.pools import Pool, Pools
 from textgate.outbound.reply import Failure, FailureKind, Reply
 
-_METHODS = frozenset({"DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"})
-_KNOWN_TARGETS, _KNOWN_NAMES = 4096, 1024
+_KNOWN_TARGETS = 4096
 _COPIED = 16_384
 """A body up to this size is copied behind its head, and both go out in one write."""
 
@@ -46,10 +51,10 @@ class DirectClient:
         *,
         user_agent: str,
         max_connections: int = 512,
-        max_host_connections: int = 128,
+        max_host_connections: int = 256,
     ) -> None:
         self._guard = guard
-        self._user_agent, _ = _lines([("User-Agent", user_agent)])
+        self._user_agent, _ = header_block([("User-Agent", user_agent)])
         self._limits = (max_connections, max_host_connections)
         self._pools: Pools | None = None
         self._targets: dict[tuple[str, str], _Target] = {}
@@ -67,8 +72,8 @@ class DirectClient:
     ) -> Reply | Failure:
         """Make one call, as ``HttpClient.request`` says."""
         started = time.perf_counter()
-        lines, seen = _lines(headers)
-        if method not in _METHODS or not timeout > 0:
+        lines, seen = header_block(headers)
+        if method not in METHODS or not timeout > 0:
             raise ValueError(f"{method} in {timeout} s is no call that can be made")
         try:
             target = self._targets.get((method, url)) or self._target(method, url)
@@ -79,7 +84,7 @@ class DirectClient:
         pool = target.pool
         pools = pool.pools
         length = f"Content-Length: {len(body)}\r\n" if body or target.has_body else ""
-        agent = "" if seen & _USER_AGENT else self._user_agent
+        agent = "" if seen & USER_AGENT else self._user_agent
         request = f"{target.beginning}{lines}{agent}{length}\r\n".encode("ascii")
         is_short = len(body) <= _COPIED
         call = Call(
@@ -90,7 +95,7 @@ class DirectClient:
             started,
             timeout,
             started + timeout,
-            target.is_repeatable or bool(seen & _REPEATABLE),
+            target.is_repeatable or bool(seen & REPEATABLE),
             method == "HEAD",
             keep_headers,
         )
@@ -126,44 +131,7 @@ class DirectClient:
             self._pools.pool(checked),
             f"{method} {slash}{path} HTTP/1.1\r\nHost: {authority}\r\n",
             method in ("PATCH", "POST", "PUT"),
-            request_lines((), method, 0)[1],
+            method in REPEATABLE_METHODS,
         )
         self._targets[method, url] = target
         return target
-
-
-_REPEATABLE, _USER_AGENT = 1, 2
-_names: dict[str, int] = {}
-"""What a header means to us, by its name as callers spell it."""
-
-
-def _lines(headers: Sequence[tuple[str, str]]) -> tuple[str, int]:
-    """Return the header lines, and what of importance they hold.
-
-    ValueError: a header is malformed, or is not the caller's to set.
-    """
-    lines, seen = [], 0
-    for name, value in headers:
-        meaning = _names.get(name)
-        seen |= _learn(name) if meaning is None else meaning
-        lines.append(f"{name}: {value}\r\n" if value else f"{name}:\r\n")
-    joined, count = "".join(lines), len(lines)
-    if (
-        joined.count("\n") != count
-        or joined.count("\r") != count
-        or "\0" in joined
-        or not joined.isascii()
-    ):
-        raise ValueError("a header's value contains a line break or a non-ASCII character")
-    return joined, seen
-
-
-def _learn(name: str) -> int:
-    """Check a header's name by the rules for libcurl, and remember what it means."""
-    _, is_repeatable = request_lines([(name, "")], "POST", 0)
-    if len(_names) >= _KNOWN_NAMES:
-        _names.clear()
-    meaning = _REPEATABLE if is_repeatable else 0
-    if name.lower() == "user-agent":
-        meaning |= _USER_AGENT
-    return _names.setdefault(name, meaning)

@@ -1,16 +1,19 @@
-"""Request headers, as libcurl wants them told."""
+"""Request headers: which a caller may set, and how each client wants them told."""
 
 import re
 from collections.abc import Sequence
 
-_ACCEPT, _ACCEPT_ENCODING, _CONTENT_TYPE, _USER_AGENT, _REPEATABLE = 1, 2, 4, 8, 16
+METHODS = frozenset({"DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"})
+REPEATABLE_METHODS = frozenset({"DELETE", "GET", "HEAD", "OPTIONS", "PUT"})
+"""They may be sent again unasked (RFC 9110 §9.2.2)."""
+USER_AGENT, REPEATABLE, _ACCEPT, _ACCEPT_ENCODING, _CONTENT_TYPE = 1, 2, 4, 8, 16
 _MEANING = {
     "accept": _ACCEPT,
     "accept-encoding": _ACCEPT_ENCODING,
     "content-type": _CONTENT_TYPE,
-    "user-agent": _USER_AGENT,
-    "idempotency-key": _REPEATABLE,
-    "webhook-id": _REPEATABLE,
+    "user-agent": USER_AGENT,
+    "idempotency-key": REPEATABLE,
+    "webhook-id": REPEATABLE,
 }
 _OURS = frozenset(
     [
@@ -22,7 +25,6 @@ _OURS = frozenset(
 """What frames a message belongs to the client: a wrong one would let one caller's request end in
 the middle of the next one's, on a connection that both use."""
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
-_REPEATABLE_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE"})
 _REMEMBERED = 1024
 _meanings: dict[str, int] = {}
 """By name as callers spell it: looking up is an eighth of the price of checking."""
@@ -45,7 +47,7 @@ def request_lines(
         lines.append(f"{name}: {value}" if value.strip() else f"{name};")
     joined = "".join(lines)
     if "\n" in joined or "\r" in joined or "\0" in joined or not joined.isascii():
-        raise ValueError("a header's value contains a line break or a non-ASCII character")
+        raise _malformed()
     # What libcurl would add of its own.
     if not seen & _ACCEPT:
         lines.append("Accept:")
@@ -55,7 +57,28 @@ def request_lines(
         lines.append("Content-Type:")
     if body_length > _EXPECT_ABOVE:
         lines.append("Expect:")
-    return lines, method in _REPEATABLE_METHODS or bool(seen & _REPEATABLE)
+    return lines, method in REPEATABLE_METHODS or bool(seen & REPEATABLE)
+
+
+def header_block(headers: Sequence[tuple[str, str]]) -> tuple[str, int]:
+    """Return the headers as they are sent, and which of ``USER_AGENT | REPEATABLE`` are there.
+
+    ValueError: a header is malformed, or is not the caller's to set.
+    """
+    lines, seen = [], 0
+    for name, value in headers:
+        meaning = _meanings.get(name)
+        seen |= _learn(name) if meaning is None else meaning
+        lines.append(f"{name}: {value}\r\n" if value else f"{name}:\r\n")
+    block, count = "".join(lines), len(lines)
+    whole = block.count("\n") == count and block.count("\r") == count and "\0" not in block
+    if not whole or not block.isascii():
+        raise _malformed()
+    return block, seen
+
+
+def _malformed() -> ValueError:
+    return ValueError("a header's value contains a line break or a non-ASCII character")
 
 
 def _learn(name: str) -> int:

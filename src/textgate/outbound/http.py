@@ -1,30 +1,23 @@
-"""The HTTP client through which every outbound byte goes: libcurl, guarded and bounded.
+"""The HTTP client through which every outbound byte goes, guarded and bounded.
 
 A call never raises for what the far side does: it comes back as a ``Reply`` or a ``Failure``.
 Redirects are not followed, proxies and ``.netrc`` are not looked for, cookies are not kept, TLS is
 always verified.
+
+Behind the one door are two ways: https goes by libcurl, plain http by sockets of the event loop at
+about half of the CPU time (docs/decisions/0005-outbound.md). Who calls cannot tell which it was.
 """
 
-import asyncio
-import contextlib
-import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Coroutine, Sequence
 from pathlib import Path
+from typing import Any
 
-from textgate.domain.errors import Invalid
-from textgate.outbound.driver import Driver
+from textgate.outbound.curl import CurlClient
+from textgate.outbound.direct import DirectClient
 from textgate.outbound.guard import Guard
-from textgate.outbound.headers import request_lines
-from textgate.outbound.reply import Failure, FailureKind, Reply
-from textgate.outbound.transfer import BODY_LIMIT, Constants, Transfer
-from textgate.outbound.trust import Trust
-from textgate.outbound.url import Url
+from textgate.outbound.reply import BODY_LIMIT, Failure, FailureKind, Reply
 
 __all__ = ["BODY_LIMIT", "Failure", "FailureKind", "HttpClient", "Reply"]
-
-_METHODS = frozenset({"DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"})
-_KNOWN_URLS = 4096
-_CLOSE_SECONDS = 2.0
 
 
 class HttpClient:
@@ -32,7 +25,8 @@ class HttpClient:
 
     ``ca_file`` names further authorities (PEM) beside the system's and certifi's; Invalid if it is
     unusable. At most ``max_connections`` are open at once, ``max_host_connections`` to one host
-    and port; further calls wait, within their timeout. Close it in the end.
+    and port; further calls wait, within their timeout. Plain http has limits of its own, of the
+    same size. Close it in the end.
     """
 
     def __init__(
@@ -44,24 +38,31 @@ class HttpClient:
         max_connections: int = 512,
         max_host_connections: int = 256,
     ) -> None:
-        self._guard, self._user_agent = guard, user_agent
-        self._trust = Trust(ca_file)
-        self._limits = (max_connections, max_host_connections)
-        self._constants: Constants | None = None
-        self._free: list[Transfer] = []
-        self._urls: dict[str, Url] = {}
-        self._closed = False
+        self._curl = CurlClient(
+            guard,
+            user_agent=user_agent,
+            ca_file=ca_file,
+            max_connections=max_connections,
+            max_host_connections=max_host_connections,
+        )
+        self._direct = DirectClient(
+            guard,
+            user_agent=user_agent,
+            max_connections=max_connections,
+            max_host_connections=max_host_connections,
+        )
 
-    async def request(
+    # No async function itself: it would cost each call one more coroutine.
+    def request(
         self,
         method: str,
         url: str,
         *,
         headers: Sequence[tuple[str, str]] = (),
         body: bytes = b"",
-        timeout: float,  # noqa: ASYNC109 - libcurl keeps it, for a fraction of the price
+        timeout: float,
         keep_headers: bool = False,
-    ) -> Reply | Failure:
+    ) -> Coroutine[Any, Any, Reply | Failure]:
         """Make one call. ``timeout`` is in seconds and covers all of it.
 
         Sent are the headers given, ``Host``, ``Content-Length`` and ``User-Agent``. ValueError:
@@ -70,68 +71,12 @@ class HttpClient:
         that is harmless: its method is idempotent (RFC 9110 §9.2.2), or it carries an
         ``Idempotency-Key`` or ``webhook-id``.
         """
-        lines, repeatable = request_lines(headers, method, len(body))
-        if method not in _METHODS or timeout <= 0:
-            raise ValueError(f"{method} in {timeout} s is no call that can be made")
-        try:
-            target = self._urls.get(url) or self._check(url)
-        except Invalid as wrong:
-            return Failure(FailureKind.REFUSED, wrong.message, False, 0.0)
-        if self._closed:
-            return Failure(FailureKind.BROKEN, "the HTTP client is closed", False, 0.0)
-        constants = self._constants or self._start()
-        driver = constants.driver
-        future: asyncio.Future[Reply | Failure] = driver.loop.create_future()
-        transfer = self._free.pop() if self._free else Transfer(constants)
-        transfer.prepare(future, method, target, lines, body, timeout, repeatable, keep_headers)
-        try:
-            driver.start(transfer)
-            return await future
-        except asyncio.CancelledError:
-            driver.abort(transfer)
-            raise
-        finally:
-            if len(self._free) < self._limits[0]:
-                self._free.append(transfer)
+        way = self._direct if url[:5].lower() == "http:" else self._curl
+        return way.request(
+            method, url, headers=headers, body=body, timeout=timeout, keep_headers=keep_headers
+        )
 
     async def close(self) -> None:
-        """End every call (they come back as broken) and every connection, within 2 s."""
-        if self._closed:
-            return
-        self._closed = True
-        if self._constants is not None:
-            self._constants.driver.stop("the HTTP client was closed")
-            await _bounded(self._constants.driver.dispose)
-        self._trust.close()
-
-    def _check(self, url: str) -> Url:
-        checked = self._guard.check_url(url)
-        if len(self._urls) >= _KNOWN_URLS:
-            self._urls.clear()
-        self._urls[url] = checked
-        return checked
-
-    def _start(self) -> Constants:
-        total, host = self._limits
-        driver = Driver(max_connections=total, max_host_connections=host)
-        self._constants = Constants(self._guard, driver, self._user_agent, self._trust.path)
-        return self._constants
-
-
-async def _bounded(work: Callable[[], None]) -> None:
-    """Run ``work`` beside the loop, and leave it alone if it takes too long.
-
-    A thread of its own that nobody waits for: libcurl would sit out a look-up that the system's
-    resolver does not answer, and the loop's own threads are waited for at the end.
-    """
-    loop = asyncio.get_running_loop()
-    done = asyncio.Event()
-
-    def run() -> None:
-        work()
-        with contextlib.suppress(RuntimeError):  # the loop is gone already
-            loop.call_soon_threadsafe(done.set)
-
-    threading.Thread(target=run, name="textgate-http-close", daemon=True).start()
-    with contextlib.suppress(TimeoutError):
-        await asyncio.wait_for(done.wait(), _CLOSE_SECONDS)
+        """End every call (they come back as broken) and every connection, within 2 s each way."""
+        await self._direct.close()
+        await self._curl.close()

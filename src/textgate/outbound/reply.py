@@ -4,6 +4,9 @@ from enum import StrEnum
 
 import msgspec
 
+BODY_LIMIT = 65_536
+"""Bytes of an answer's body that are read, after decompression."""
+
 
 class FailureKind(StrEnum):
     """How far a call came that got no answer."""

@@ -12,11 +12,9 @@ import pycurl
 from textgate.outbound.diagnosis import kind_of, sentence
 from textgate.outbound.driver import Driver
 from textgate.outbound.guard import Guard
-from textgate.outbound.reply import Failure, FailureKind, Reply
+from textgate.outbound.reply import BODY_LIMIT, Failure, FailureKind, Reply
 from textgate.outbound.url import Url
 
-BODY_LIMIT = 65_536
-"""Bytes of an answer's body that are read, after decompression."""
 _IDLE_S, _IDLE_REPEATABLE_S = 4, 60
 """How long a kept connection may have been idle to be used again. Servers close theirs after 5 s
 and more, and a request that crosses with the closing is lost without a trace: then whoever may
