@@ -60,7 +60,7 @@ LANGUAGES = {*TRIED, "text", "console", ""}
 A_COMMAND = re.compile(
     r"^(\$ |(\w+=\S+ )*(\.venv/bin/)?(textgate|curl|make|python3?|npm) )", re.MULTILINE
 )
-PAGE_TIMEOUT_S = 60
+PAGE_TIMEOUT_S = 120
 
 PRELUDE = """\
 set -Eeuo pipefail
