@@ -71,7 +71,7 @@ def present(names: Sequence[str], console: Console) -> list[Peer]:
         try:
             found.append(PEERS[name]())
         except Missing as missing:
-            console.print(f"[yellow]without {name}:[/] {missing}", highlight=False)
+            console.print(f"[yellow]without {name}:[/] {missing}", highlight=False, soft_wrap=True)
     return found
 
 
@@ -129,7 +129,7 @@ def main(words: Sequence[str]) -> int:
     try:
         tools = compile_tools()
     except Missing as missing:
-        console.print(f"[red]cannot measure:[/] {missing}", highlight=False)
+        console.print(f"[red]cannot measure:[/] {missing}", highlight=False, soft_wrap=True)
         return 2
     peers = present(wanted.peers, console)
     if not peers:
