@@ -80,7 +80,7 @@ def read(pieces: list[bytes], *, is_ended: bool, to_head: bool) -> tuple[object,
                 return "unfinished"
     except Malformed as malformed:
         return str(malformed)
-    return answer.status, answer.body, answer.truncated, answer.headers
+    return answer.status, answer.take_body(), answer.truncated, answer.headers
 
 
 SMALL = [case for case in CASES if 0 < len(case.answer) < 2_000 and case.then != "resets"]

@@ -73,10 +73,11 @@ class Answer:
         """Whether a byte of it came."""
         return bool(self._head)
 
-    @property
-    def body(self) -> bytes:
-        """What came of it, decompressed."""
-        return b"".join(self._chunks)
+    def take_body(self) -> bytes:
+        """Return what came of it, decompressed, and keep nothing."""
+        body = b"".join(self._chunks)
+        self._head, self._chunks = b"", []
+        return body
 
     def feed(self, data: bytes) -> bool:
         """Read on; return whether the answer is complete. May raise Malformed."""

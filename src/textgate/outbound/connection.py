@@ -134,7 +134,7 @@ class Connection(asyncio.Protocol):
         call.end(
             Reply(
                 answer.status,
-                answer.body,
+                answer.take_body(),
                 answer.truncated,
                 answer.headers,
                 answer.retry_after,

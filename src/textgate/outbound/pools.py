@@ -185,12 +185,14 @@ class Pool:
                 self._hand_over(connection, time.perf_counter(), is_new=True)
                 return
             error = Unreachable(FailureKind.BROKEN, f"{self.place} did not wait for the request")
-        if isinstance(error, Unreachable) and self.waiting:
+        # Each dial that fails ends a call, so that no far side can keep us dialling; one that was
+        # called off, or was too slow, was for a call that has ended already.
+        if error is not None and not isinstance(error, TimeoutError) and self.waiting:
+            if not isinstance(error, Unreachable):
+                error = Unreachable(FailureKind.CONNECT, f"{self.place} cannot be reached")
             call = self.waiting.popleft()
             call.fail(error.kind, error.detail, sent=call.repeated)
         self._freed()
-        if error is not None and not isinstance(error, Unreachable | TimeoutError):
-            raise error
 
     def release(self, connection: Connection, now: float) -> None:
         if self.waiting or self.pools.starving:
