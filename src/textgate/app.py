@@ -196,11 +196,13 @@ async def _run(
         {serving, asyncio.ensure_future(stop.wait())}, return_when=asyncio.FIRST_COMPLETED
     )
     log.info("stopping")
-    bound = settings.stop_timeout.total_seconds()
+    loop = asyncio.get_running_loop()
+    end = loop.time() + settings.stop_timeout.total_seconds()
+    services.stopping.set()
     server.should_exit = True
     with contextlib.suppress(TimeoutError):
-        await asyncio.wait_for(serving, bound)
-    await engine.stop(bound)
+        await asyncio.wait_for(serving, end - loop.time())
+    await engine.stop(max(0.5, end - loop.time()))
     log.info("stopped")
     return 0
 

@@ -194,12 +194,17 @@ class Endpoint:
         await send({"type": "http.response.start", "status": 200, "headers": raw})
         pump = asyncio.create_task(_pump(answer, send))
         gone = asyncio.create_task(_until_gone(receive))
+        over = asyncio.create_task(self._services.stopping.wait())
+        tasks = (pump, gone, over)
         try:
-            await asyncio.wait((pump, gone), return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            stopped = not pump.done() and not gone.done()
         finally:
-            for task in (pump, gone):
+            for task in tasks:
                 task.cancel()
-            await asyncio.gather(pump, gone, return_exceptions=True)
+            await asyncio.gather(*tasks, return_exceptions=True)
+        if stopped:
+            await send({"type": "http.response.body", "body": b""})
         if not pump.cancelled() and isinstance(problem := pump.exception(), Exception):
             self._report(problem, request_id)
 

@@ -18,6 +18,7 @@ A package of routes defines one :class:`Group`, which is handed to ``api.server.
 What a handler raises of ``domain.errors`` becomes the status and the body of its group's edge.
 """
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
@@ -46,6 +47,8 @@ class Services:
     """The metrics in the Prometheus text format."""
     jwt_secret: str
     """Signs tokens (``config.kept_jwt_secret``)."""
+    stopping: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set when the server begins to stop: answers without end are over then."""
 
 
 @dataclass(frozen=True, slots=True)

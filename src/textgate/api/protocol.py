@@ -59,9 +59,10 @@ class QuickProtocol(HttpToolsProtocol):
 
     def _quick_cycle(self) -> _QuickCycle | None:
         before: Any = self.cycle
-        if not isinstance(self.app, Api) or (before is not None and not before.response_complete):
+        app = self.config.app  # ``self.app`` may be wrapped, for what the short way does not use
+        if not isinstance(app, Api) or (before is not None and not before.response_complete):
             return None
-        endpoint = self.app.quick.get((self.parser.get_method(), self.url))
+        endpoint = app.quick.get((self.parser.get_method(), self.url))
         if endpoint is None or self.expect_100_continue or self.parser.should_upgrade():
             return None
         if len(self.tasks) >= (self.limit_concurrency or len(self.tasks) + 1):

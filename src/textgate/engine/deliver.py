@@ -114,12 +114,10 @@ class Deliver:
             return
         if self._clock.now() >= job.recipient.deadline:
             await self._store.write(lambda tx: expire(tx, job))
-            telemetry.RECIPIENTS.inc("Failed", Reason.EXPIRED, job.lane)
             return
         opened = await self._opened(job)
         if opened is None:
             await self._store.write(lambda tx: give_up(tx, job, Reason.NO_CHANNEL))
-            telemetry.RECIPIENTS.inc("Failed", Reason.NO_CHANNEL, job.lane)
             return
         _set_limits(lane, opened.channel)
         started_at = self._clock.now()
@@ -184,12 +182,8 @@ class Deliver:
             log.info("channel is well again", channel=job.lane)
         if decision is None:
             telemetry.LATE_RESULTS.inc(self.work)
-        elif isinstance(decision, Finish):
-            failed = decision.signal in (Signal.FAILED, Signal.EXPIRED)
-            state = "Failed" if failed else decision.signal.capitalize()
-            telemetry.RECIPIENTS.inc(state, reason if failed else "", job.lane)
-            if decision.signal is Signal.SENT:
-                telemetry.TIME_TO_SENT.observe((now - job.message.created_at) / 1000)
+        elif isinstance(decision, Finish) and decision.signal is Signal.SENT:
+            telemetry.TIME_TO_SENT.observe((now - job.message.created_at) / 1000)
         log.info(
             "send",
             account=job.message.account_id,
@@ -246,9 +240,7 @@ class Deliver:
         return opened
 
     async def _receive(self, receipt: Receipt) -> None:
-        known = await self._store.write(lambda tx: receive(tx, receipt))
-        if known:
-            telemetry.RECIPIENTS.inc(receipt.state, "receipt", receipt.channel_id)
+        await self._store.write(lambda tx: receive(tx, receipt))
 
     async def close(self) -> None:
         for opened in self._open.values():

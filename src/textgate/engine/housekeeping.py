@@ -9,7 +9,6 @@ import structlog
 
 from textgate import telemetry
 from textgate.domain.message import SendJob
-from textgate.domain.outcome import Reason
 from textgate.domain.times import Clock, Milliseconds, milliseconds
 from textgate.gateway.settle import expire
 from textgate.gateway.webhooks import resume_forgotten
@@ -53,9 +52,7 @@ class Housekeeping:
             late = await self._store.read(lambda tx: tx.recipients.overdue(CHUNK))
             if not late:
                 return
-            ended = await self._store.write(partial(_expire_all, late))
-            for job in ended:
-                telemetry.RECIPIENTS.inc("Failed", Reason.EXPIRED, job.lane)
+            await self._store.write(partial(_expire_all, late))
 
     async def sweep(self) -> int:
         """Remove what is older than the retention and finished; return how many rows went."""
@@ -94,8 +91,9 @@ class Housekeeping:
         telemetry.OLDEST.set(age)
 
 
-def _expire_all(jobs: list[SendJob], tx: Tx) -> list[SendJob]:
-    return [job for job in jobs if expire(tx, job)]
+def _expire_all(jobs: list[SendJob], tx: Tx) -> None:
+    for job in jobs:
+        expire(tx, job)
 
 
 def _removals(account_id: str, before: Milliseconds) -> list[Callable[[Tx], int]]:

@@ -154,8 +154,9 @@ def _move(tx: Tx, job: SendJob, decision: Decision, report: Report | None) -> Re
 
 
 def _next(tx: Tx, old: Recipient, decision: Decision, report: Report | None) -> Recipient:
-    untried = report is None or not isinstance(decision, Finish)
-    if old.state is State.CANCELLING and untried:
+    final = isinstance(decision, Finish)
+    out = final and decision.reason is Reason.UNKNOWN  # perhaps; then it is not called cancelled
+    if old.state is State.CANCELLING and not out and (report is None or not final):
         decision = Finish(Signal.CANCELLED, Reason.CANCELLED)
     match decision:
         case Finish(signal=signal, reason=reason):

@@ -1,10 +1,13 @@
 """One recipient's new state, carried to its message and announced."""
 
+from functools import partial
+
 from textgate.domain.lifecycle import State, aggregate
 from textgate.domain.message import Message, Recipient
 from textgate.domain.times import Milliseconds
 from textgate.gateway.announce import announce_state
 from textgate.store.base import Tx
+from textgate.telemetry import RECIPIENTS
 
 
 def record(
@@ -22,6 +25,8 @@ def record(
     """
     if recipient.state is was:
         return
+    reason = recipient.reason if recipient.state is State.FAILED else None
+    tx.afterwards(partial(RECIPIENTS.inc, recipient.state, reason or "", recipient.lane))
     state = recipient.state
     if message.recipient_count > 1:
         state = aggregate(tx.recipients.states(message.account_id, message.id))

@@ -88,6 +88,10 @@ class Tx(Protocol):
         """Give leased work to this process's engine once the transaction is committed."""
         ...
 
+    def afterwards(self, act: Callable[[], None]) -> None:
+        """Do ``act`` on the event loop once the transaction is committed; it must not raise."""
+        ...
+
     def withdraw(self, job: Job) -> bool:
         """Take leased work back from this process's engine; False if it may have begun."""
         ...

@@ -11,6 +11,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Any, TypeVar
@@ -62,7 +63,7 @@ class SqliteTx:
         self.now: Milliseconds = 0
         self.holder = make_id(clock.now(), os.urandom(ENTROPY_BYTES))
         self.intake: Intake | None = None
-        self.handed: list[Job] = []
+        self.later: list[Callable[[], None]] = []
         self.withdrawn: dict[Any, Job] = {}
         self.soonest: Milliseconds | None = None
         self.touched: set[str] = set()
@@ -109,7 +110,11 @@ class SqliteTx:
         return self.intake is not None and self.intake.room(job_type, lane)
 
     def hand_over(self, job: Job) -> None:
-        self.handed.append(job)
+        if self.intake is not None:
+            self.later.append(partial(self.intake.take, job))
+
+    def afterwards(self, act: Callable[[], None]) -> None:
+        self.later.append(act)
 
     def withdraw(self, job: Job) -> bool:
         if job.key in self.withdrawn:  # by the run before, if the group runs again
@@ -256,13 +261,13 @@ class SqliteStore:
         tx = self._tx
         for write in self._group:
             before = tx.connection.total_changes()
-            handed = len(tx.handed)
+            later = len(tx.later)
             try:
                 write.result = write.work(tx)
             except BaseException as problem:
                 if tx.connection.total_changes() != before or not tx.connection.in_transaction:
                     return False
-                del tx.handed[handed:]
+                del tx.later[later:]
                 write.error = problem
         return True
 
@@ -275,7 +280,7 @@ class SqliteStore:
         if tx.connection.in_transaction:  # SQLite itself ends it when the disk is full
             tx.run("ROLLBACK")
         tx.forget()
-        tx.handed.clear()
+        tx.later.clear()
         try:
             tx.run("BEGIN IMMEDIATE")
             for write in self._group:
@@ -288,7 +293,7 @@ class SqliteStore:
         """Raises only what ended the whole transaction."""
         tx = self._tx
         write.error = write.result = None
-        handed = len(tx.handed)
+        later = len(tx.later)
         tx.run("SAVEPOINT unit")
         try:
             write.result = write.work(tx)
@@ -297,7 +302,7 @@ class SqliteStore:
                 raise
             tx.run("ROLLBACK TO unit")
             tx.forget()
-            del tx.handed[handed:]
+            del tx.later[later:]
             write.error = problem
         tx.run("RELEASE unit")
 
@@ -313,7 +318,7 @@ class SqliteStore:
     def _committed(self, problem: apsw.Error | None) -> None:
         tx = self._tx
         group, self._group = self._group, []
-        handed, tx.handed = tx.handed, []
+        later, tx.later = tx.later, []
         withdrawn, tx.withdrawn = tx.withdrawn, {}
         touched, tx.touched = tx.touched, set()
         soonest, tx.soonest = tx.soonest, None
@@ -329,11 +334,10 @@ class SqliteStore:
         else:
             for noun in touched:
                 self._generations[noun] = self._generations.get(noun, 0) + 1
-            if self.intake is not None:
-                for job in handed:
-                    self.intake.take(job)
-                if soonest is not None:
-                    self.intake.poke(soonest)
+            for act in later:
+                act()
+            if self.intake is not None and soonest is not None:
+                self.intake.poke(soonest)
         for write in group:
             write.finish()
         self._run_group()
@@ -381,6 +385,8 @@ class SqliteStore:
         self._commits.put(False)
         await self._loop.run_in_executor(None, self._committer.join)
         self._readers.shutdown(wait=True)
+        # All into the one file, so that a copy of it is whole.
+        self._tx.all("PRAGMA wal_checkpoint(TRUNCATE)")
         self._tx.connection.close()
 
 
