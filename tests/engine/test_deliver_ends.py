@@ -144,3 +144,19 @@ async def test_a_cancelled_message_is_not_sent_by_who_takes_it_over(world: World
     assert world.far.count(PROVIDER) == 0
     assert await world.state("m1") is State.CANCELLED
     assert await world.told() == ["sms:cancelled"]
+
+
+async def test_what_may_be_out_already_is_not_called_cancelled(world: World) -> None:
+    """The process died in the attempt, which must not be repeated, after cancelling was asked."""
+    await world.channel(settings={"resend_unknown": False})
+    world.far.on(PROVIDER, Say(hold=asyncio.Event()))
+    engine = await world.start()
+    await world.submit(id="m1")
+    await world.settle_down()
+    await world.write(lambda tx: cancel(tx, world.account, "m1"))
+    await engine.stop(0)
+    await world.start()
+    await world.settle_down()
+    assert world.far.count(PROVIDER) == 1
+    assert await world.state("m1") is State.FAILED
+    assert (await world.recipient("m1")).reason == Reason.UNKNOWN

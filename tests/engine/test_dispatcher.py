@@ -131,6 +131,7 @@ async def test_nothing_is_lost_or_doubled_when_far_more_comes_than_memory_holds(
         if (await world.states()).get(State.SENT) == count and world.far.count("/hook") == count:
             break
         await asyncio.sleep(0.05)
+    await world.settle_down()  # the last results reach the disk
     keys = [request.headers["idempotency-key"] for request in world.far.requests[PROVIDER]]
     assert len(keys) == len(set(keys)) == count
     told = [request.json["payload"]["messageId"] for request in world.far.requests["/hook"]]
