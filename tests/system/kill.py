@@ -25,14 +25,15 @@ from textgate.testing.far_side import Say
 SENDERS = 8
 PAUSE_S = 0.008
 """Between two messages of a sender: a load that the sinks of this process keep up with."""
-ANSWER_S = (0.0, 0.05)
+ANSWER_S = (0.0, 0.03)
 """How long a sink thinks: so that at a kill much is under way, and more waits for it."""
 IN_FLIGHT = 8
 HICCUPS = 0.01
 """Of this share of its calls a sink says that it cannot now; they come again 5 or 10 s later."""
 LIFE_S = (0.2, 1.0)
 """How long a server lives before the next kill."""
-DRAIN_S = 90.0
+SILENCE_S = 30.0
+"""When nothing has come for so long, nothing more will come: the longest wait is 20 s."""
 
 
 @dataclass
@@ -152,10 +153,13 @@ def make_human(sinks: Sinks, tally: Tally, chance: random.Random, hiccups: float
 
 
 async def drained(house: Installation, accepted: set[str]) -> None:
-    """Wait until every accepted message was told of, or until nothing has come for too long."""
-    heard, until = house.sinks.heard, time.monotonic() + DRAIN_S
-    while time.monotonic() < until and not all(heard.told(one) for one in accepted):
-        await asyncio.sleep(0.1)
+    """Wait until every accepted message was told of, or until nothing comes any more."""
+    heard, left, since = house.sinks.heard, accepted, time.monotonic()
+    while left and time.monotonic() - since < SILENCE_S:
+        await asyncio.sleep(0.2)
+        still = {one for one in left if not heard.told(one)}
+        if len(still) < len(left):
+            left, since = still, time.monotonic()
     await asyncio.sleep(0.5)  # what would be one too many
 
 
