@@ -5,9 +5,9 @@ import re
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from textgate.domain.identity import ENTROPY_BYTES, make_id
+from textgate.domain.identity import ENTROPY_BYTES, LATEST_MS, make_id
 
-times = st.integers(0, 2**48 - 1)
+times = st.integers(0, LATEST_MS)
 entropies = st.binary(min_size=ENTROPY_BYTES, max_size=ENTROPY_BYTES)
 
 
@@ -37,3 +37,7 @@ def test_two_ids_of_a_millisecond_differ_in_78_bits(now: int, one: bytes, other:
         return int.from_bytes(entropy, "big") >> 2
 
     assert (make_id(now, one) == make_id(now, other)) == (bits(one) == bits(other))
+
+
+def test_a_time_beyond_all_ids_is_no_error() -> None:
+    assert make_id(2**60, bytes(ENTROPY_BYTES)) == make_id(LATEST_MS, bytes(ENTROPY_BYTES))

@@ -11,6 +11,8 @@ _STEP_BYTES = 5
 _FIRST = 11 << 42
 """Added to the time, so that an id begins with a letter: one that begins with - looks like an
 option on a command line."""
+LATEST_MS = (1 << 48) - 1 - _FIRST
+"""Times after it (in the 94th century) count as this one."""
 _BASE64 = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
 _SORTED = b"-0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ_abcdefghijklmnopqrstuvwxyz"
 _TO_SORTED = bytes.maketrans(_BASE64, _SORTED)
@@ -19,7 +21,7 @@ _TO_BASE64 = bytes.maketrans(_SORTED, _BASE64)
 
 def make_id(now_ms: int, entropy: bytes) -> str:
     """Return an id: 48 bits of time, then 78 of the 80 bits of ``entropy`` (10 bytes)."""
-    return _text((now_ms << _ENTROPY_BITS) + int.from_bytes(entropy))
+    return _text((min(now_ms, LATEST_MS) << _ENTROPY_BITS) + int.from_bytes(entropy))
 
 
 def make_next_id(last: int, now_ms: int, entropy: bytes) -> tuple[int, str]:
