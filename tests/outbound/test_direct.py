@@ -147,19 +147,21 @@ async def test_an_idle_connection_is_closed_after_a_while(
 
 
 async def test_what_nobody_asked_for_is_not_the_next_answer(direct: DirectClient) -> None:
+    idle, said = asyncio.Event(), asyncio.Event()
+
     async def says_too_much(line: Line) -> None:
         await line.request()
         await line.say(OK)
-        await line.far.came.wait()
+        await idle.wait()
         await line.say(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil")
-        line.far.hung_up.set()
+        said.set()
         with contextlib.suppress(asyncio.IncompleteReadError):
             await keeps_answering(line)
 
     async with far_side(says_too_much) as far:
         await replied(direct, far.url())
-        far.came.set()
-        await soon(far.hung_up)  # it is said; our side may not have read it yet
+        idle.set()
+        await soon(said)  # our side may not have read it yet
         assert (await replied(direct, far.url(), headers=REPEATABLE)).body == b"ok"
         assert far.connections == 2
 
