@@ -1,7 +1,8 @@
 """What follows from calling a webhook: one pure function (A §4.6, §4.7)."""
 
-from dataclasses import dataclass
 from datetime import timedelta
+
+import msgspec
 
 from textgate.domain.retry import RetryPolicy
 
@@ -10,25 +11,21 @@ LISTENED_TO = (429, 503)
 """Statuses whose ``Retry-After`` lengthens the wait."""
 
 
-@dataclass(frozen=True, slots=True)
-class Told:
+class Told(msgspec.Struct, frozen=True, gc=False):
     """2xx: done."""
 
 
-@dataclass(frozen=True, slots=True)
-class Again:
+class Again(msgspec.Struct, frozen=True, gc=False):
     """Call again after ``wait``."""
 
     wait: timedelta
 
 
-@dataclass(frozen=True, slots=True)
-class Dead:
+class Dead(msgspec.Struct, frozen=True, gc=False):
     """That was the last try; kept for a replay."""
 
 
-@dataclass(frozen=True, slots=True)
-class Disable:
+class Disable(msgspec.Struct, frozen=True, gc=False):
     """410: the receiver wants no more calls; the webhook collects until it is enabled again."""
 
 

@@ -1,8 +1,9 @@
 """What follows from an outcome: one pure function."""
 
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import assert_never
+
+import msgspec
 
 from textgate.domain.lifecycle import Signal
 from textgate.domain.outcome import (
@@ -17,24 +18,21 @@ from textgate.domain.outcome import (
 from textgate.domain.retry import RetryPolicy
 
 
-@dataclass(frozen=True, slots=True)
-class Finish:
+class Finish(msgspec.Struct, frozen=True, gc=False):
     """The recipient moves by ``signal`` and its sending is over."""
 
     signal: Signal
     reason: Reason | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Retry:
+class Retry(msgspec.Struct, frozen=True, gc=False):
     """The same channel again after ``wait``."""
 
     wait: timedelta
     reason: Reason
 
 
-@dataclass(frozen=True, slots=True)
-class Reroute:
+class Reroute(msgspec.Struct, frozen=True, gc=False):
     """The next channel of the route, at once."""
 
     reason: Reason

@@ -1,8 +1,9 @@
 """What a provider says happened. Failure is a value: nobody catches to decide."""
 
-from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
+
+import msgspec
 
 from textgate.domain.lifecycle import Signal
 
@@ -41,8 +42,7 @@ BLAMES_THE_CHANNEL = frozenset(
 """Reasons that another channel may not share, so trying one is worth it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Accepted:
+class Accepted(msgspec.Struct, frozen=True, gc=False):
     """The far side has taken it. ``ref`` is its name for the message, matched by later receipts."""
 
     ref: str | None = None
@@ -50,8 +50,7 @@ class Accepted:
     detail: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Deferred:
+class Deferred(msgspec.Struct, frozen=True, gc=False):
     """It has surely not gone out; ``after`` is how long the far side asked us to wait."""
 
     reason: Reason
@@ -61,8 +60,7 @@ class Deferred:
     """The provider's own error code, for people."""
 
 
-@dataclass(frozen=True, slots=True)
-class Rejected:
+class Rejected(msgspec.Struct, frozen=True, gc=False):
     """It has surely not gone out and never will through this channel."""
 
     reason: Reason
@@ -70,8 +68,7 @@ class Rejected:
     code: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Unknown:
+class Unknown(msgspec.Struct, frozen=True, gc=False):
     """It may be out already: the line broke after the first byte left."""
 
     reason: Reason

@@ -18,7 +18,7 @@ STALE_MS = LEASE_MS - BEGIN_WITHIN_MS
 AHEAD_MS = 20_000
 """So much work is kept waiting in memory as can be begun in this time: well within the lease."""
 MEASURE_MS = 1_000
-WAITING_MOST = 2_000
+WAITING_MOST = 10_000
 
 
 @dataclass(slots=True, eq=False)

@@ -1,6 +1,5 @@
 """What follows from an attempt: one write, fenced by the take that it belongs to."""
 
-from dataclasses import dataclass
 from enum import Enum
 
 import msgspec
@@ -23,8 +22,7 @@ ERROR_TEXT = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Report:
+class Report(msgspec.Struct, frozen=True, gc=False):
     """One attempt as the engine saw it."""
 
     outcome: Outcome

@@ -2,7 +2,6 @@
 
 import base64
 import binascii
-from dataclasses import dataclass
 
 import msgspec
 
@@ -34,8 +33,7 @@ MAX_ID_LENGTH = 36
 _encode = msgspec.json.Encoder().encode
 
 
-@dataclass(frozen=True, slots=True)
-class Checked:
+class Checked(msgspec.Struct, frozen=True, gc=False):
     """A submission that keeps the rules; ``numbers`` are in the form that is stored."""
 
     wanted: Submission
@@ -44,8 +42,7 @@ class Checked:
     fingerprint: str
 
 
-@dataclass(frozen=True, slots=True)
-class Submitted:
+class Submitted(msgspec.Struct, frozen=True, gc=False):
     """What is on disk now; ``created`` is False for a repeat of a known id."""
 
     message: Message

@@ -1,6 +1,6 @@
 """What follows from a call of a webhook: one write, fenced by the take that it belongs to."""
 
-from dataclasses import dataclass
+import msgspec
 
 from textgate.domain.calling import Again, Dead, Disable, Told, Verdict
 from textgate.domain.event import CallAttempt, CallJob, DeliveryState, Webhook
@@ -9,8 +9,7 @@ from textgate.gateway.webhooks import set_enabled
 from textgate.store.base import Tx
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
+class Call(msgspec.Struct, frozen=True, gc=False):
     """One call as the engine saw it."""
 
     verdict: Verdict

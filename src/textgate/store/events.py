@@ -22,6 +22,9 @@ _TAKE = TAKE.format(
 _RELEASE = RELEASE.format(
     table="delivery", match="account_id = :account AND lane = :lane AND event_id = :event"
 )
+_END = """
+    UPDATE delivery SET state = ?, due_at = ?, holder = NULL, finished_at = ?
+    WHERE account_id = ? AND lane = ? AND event_id = ? AND attempt = ? AND state = 'pending'"""
 _END_LEASES = END_LEASES.format(table="delivery")
 
 
@@ -147,23 +150,8 @@ class Deliveries(Noun):
     ) -> bool:
         """End or move taken work; False if the lease was lost to a later take."""
         d = job.delivery
-        return bool(
-            self._tx.run(
-                "UPDATE delivery SET state = :state, due_at = :due_at, holder = NULL,"
-                " finished_at = :finished"
-                " WHERE account_id = :account AND lane = :lane AND event_id = :event"
-                " AND attempt = :attempt AND state = 'pending'",
-                {
-                    "state": state,
-                    "due_at": due_at,
-                    "finished": finished_at,
-                    "account": d.account_id,
-                    "lane": d.lane,
-                    "event": d.event_id,
-                    "attempt": d.attempt,
-                },
-            )
-        )
+        values = (state, due_at, finished_at, d.account_id, d.lane, d.event_id, d.attempt)
+        return self._tx.run(_END, values) > 0
 
     def add_attempt(self, attempt: CallAttempt) -> None:
         self._tx.run(
