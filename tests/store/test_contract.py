@@ -157,6 +157,7 @@ async def test_a_new_process_ends_the_leases_of_the_old_but_keeps_retry_times(
     assert await store.write(lambda tx: tx.recipients.end_leases()) == 1
     taken = await store.write(lambda tx: tx.recipients.take("lane-1", 9))
     assert [job.recipient.n for job in taken] == [0]
+    assert [job.recipient.attempt - job.recipient.base for job in taken] == [1]  # not a retry spent
     assert await store.read(lambda tx: tx.recipients.lanes()) == [("lane-1", later)]
 
 

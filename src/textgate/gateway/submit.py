@@ -19,7 +19,7 @@ from textgate.domain.phone import parse_phone
 from textgate.domain.segment import segments
 from textgate.domain.signing import fingerprint
 from textgate.domain.times import Milliseconds
-from textgate.providers.discovery import find
+from textgate.providers.discovery import discover
 from textgate.store.base import LEASE_MS, Tx
 
 MAX_NUMBERS = 100
@@ -226,7 +226,9 @@ def choose_route(tx: Tx, account_id: str, wanted: Submission) -> tuple[Channel, 
 
 def carries(channel: Channel, wanted: Submission) -> bool:
     """Whether the channel's provider can take this kind of message."""
-    provider = find(channel.provider)
+    provider = discover().get(channel.provider)
+    if provider is None:  # of a package that is not installed here any more
+        return False
     if wanted.encrypted and not provider.carries_encrypted:
         return False
     return wanted.data is None or provider.carries_data

@@ -245,6 +245,7 @@ class Deliveries(Noun):
             event = self._tx.events.get(delivery.account_id, delivery.event_id)
             if event is not None:
                 jobs.append(CallJob(event, delivery))
+        jobs.sort(key=_age)  # a RETURNING has no order
         return jobs
 
     def release(self, job: CallJob) -> None:
@@ -265,3 +266,7 @@ class Deliveries(Noun):
     def end_leases(self) -> int:
         """Make taken work due now: who held it is gone (one process owns an embedded file)."""
         return self._tx.run(_END_LEASES, {"now": self._tx.now})
+
+
+def _age(job: CallJob) -> str:
+    return job.event.id

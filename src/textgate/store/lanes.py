@@ -31,5 +31,7 @@ RELEASE = """
     WHERE {match} AND attempt = :attempt AND holder IS NOT NULL"""
 
 END_LEASES = """
-    UPDATE {table} SET due_at = :now, holder = NULL
+    UPDATE {table} SET due_at = :now, holder = NULL, base = base + 1
     WHERE due_at IS NOT NULL AND holder IS NOT NULL"""
+"""The end of a process is nobody's attempt: most of what it held had not begun, so ``base`` goes
+up with the take, and the retries are as many as before."""

@@ -237,6 +237,7 @@ class Recipients(Noun):
             message = self._tx.messages.get(recipient.account_id, recipient.message_id)
             if message is not None:
                 jobs.append(SendJob(message, recipient))
+        jobs.sort(key=_age)  # a RETURNING has no order
         return jobs
 
     def release(self, job: SendJob) -> None:
@@ -346,3 +347,7 @@ class Recipients(Noun):
 
     def remove_early(self, before: Milliseconds) -> int:
         return self._tx.run("DELETE FROM early_receipt WHERE created_at < :b", {"b": before})
+
+
+def _age(job: SendJob) -> Milliseconds:
+    return job.message.created_at
