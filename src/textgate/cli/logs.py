@@ -1,6 +1,7 @@
 """Logs on standard error: one wide line of JSON for each event, or text on a terminal."""
 
 import asyncio
+import atexit
 import logging
 import sys
 import time
@@ -48,6 +49,7 @@ def set_up(settings: Settings) -> None:
         cache_logger_on_first_use=True,
     )
     _set_up_libraries(level, shared, render)
+    atexit.register(_JsonLog._flush)
 
 
 class _TextLog(structlog.WriteLogger):
@@ -58,8 +60,12 @@ class _TextLog(structlog.WriteLogger):
         self.name = name
 
 
+FLUSH_S = 0.02
+"""So long may a line wait for others: a write for each would cost as much as making it."""
+
+
 class _JsonLog:
-    """Writes bytes to standard error: what one turn of the event loop logs, in one go."""
+    """Writes bytes to standard error, what is logged within a moment in one go."""
 
     _pending: ClassVar[list[bytes]] = []
 
@@ -73,15 +79,16 @@ class _JsonLog:
             _write([line])
             return
         if not self._pending:
-            loop.call_soon(self._flush)
+            loop.call_later(FLUSH_S, self._flush)
         self._pending.append(line)
 
     debug = info = warning = error = critical = exception = msg
 
-    def _flush(self) -> None:
-        lines = self._pending[:]
-        self._pending.clear()
-        _write(lines)
+    @classmethod
+    def _flush(cls) -> None:
+        if lines := cls._pending[:]:
+            cls._pending.clear()
+            _write(lines)
 
 
 def _write(lines: list[bytes]) -> None:
