@@ -101,6 +101,9 @@ class Recipient(msgspec.Struct, kw_only=True, gc=False):
     """``attempt`` when the present channel got it; the retry policy counts from there."""
     due_at: Milliseconds | None
     deadline: Milliseconds
+    uncertain: bool = False
+    """An attempt through this lane may have gone out. Then no other lane may take over, and it is
+    never called cancelled."""
     holder: str | None = None
     """The process whose lease ``due_at`` ends; None while nobody has it in hand."""
     provider_ref: str | None = None

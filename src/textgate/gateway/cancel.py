@@ -2,10 +2,12 @@
 
 import msgspec
 
+from textgate.domain.decision import Finish
 from textgate.domain.errors import Conflict, NotFound
 from textgate.domain.lifecycle import Signal, State, advance
 from textgate.domain.message import Message, Recipient, SendJob
 from textgate.domain.outcome import Reason
+from textgate.gateway.settle import PERHAPS_OUT, finished
 from textgate.gateway.transition import record
 from textgate.store.base import Tx
 
@@ -15,8 +17,9 @@ OPEN_TO_CANCEL = (State.PENDING, State.PROCESSED)
 def cancel(tx: Tx, account_id: str, message_id: str) -> tuple[Message, list[Recipient]]:
     """Cancel every recipient that has not gone out; return what stands afterwards.
 
-    What nobody has in hand is Cancelled at once; an attempt under way makes it Cancelling, and
-    its outcome decides. Raises ``NotFound``, or ``Conflict`` if nothing was left to cancel.
+    What nobody has in hand is Cancelled at once, or Failed if an attempt may have gone out; an
+    attempt under way makes it Cancelling, and its outcome decides. Raises ``NotFound``, or
+    ``Conflict`` if nothing was left to cancel.
     """
     message = tx.messages.get(account_id, message_id)
     if message is None:
@@ -32,15 +35,9 @@ def cancel(tx: Tx, account_id: str, message_id: str) -> tuple[Message, list[Reci
 
 
 def _cancel(tx: Tx, message: Message, old: Recipient) -> None:
-    free = old.holder is None or tx.withdraw(SendJob(message, old))
-    signal = Signal.CANCELLED if free else Signal.CANCEL_ASKED
-    new = msgspec.structs.replace(
-        old,
-        state=advance(old.state, signal),
-        due_at=None if free else old.due_at,
-        holder=None if free else old.holder,
-        reason=Reason.CANCELLED if free else old.reason,
-        error=None if free else old.error,
-    )
+    new = msgspec.structs.replace(old, state=advance(old.state, Signal.CANCEL_ASKED))
+    if old.holder is None or tx.withdraw(SendJob(message, old)):
+        ended = PERHAPS_OUT if old.uncertain else Finish(Signal.CANCELLED, Reason.CANCELLED)
+        new = finished(old, ended)
     if tx.recipients.move(old, new):
         record(tx, message, new, was=old.state)

@@ -7,7 +7,7 @@ import msgspec
 from textgate.domain.decision import Decision, Finish, Reroute, Retry, decide
 from textgate.domain.lifecycle import Signal, State, advance
 from textgate.domain.message import Recipient, SendAttempt, SendJob
-from textgate.domain.outcome import Accepted, Outcome, Reason
+from textgate.domain.outcome import Accepted, Outcome, Reason, Unknown
 from textgate.domain.retry import RetryPolicy
 from textgate.domain.times import Milliseconds, milliseconds
 from textgate.gateway.receive import receive
@@ -19,7 +19,9 @@ ERROR_TEXT = {
     Reason.EXPIRED: "TTL expired",
     Reason.CANCELLED: "Cancelled",
     Reason.NO_CHANNEL: "the channel is gone or disabled, and there is no other",
+    Reason.UNKNOWN: "an attempt may have gone out, and its result never came",
 }
+PERHAPS_OUT = Finish(Signal.FAILED, Reason.UNKNOWN)
 
 
 class Report(msgspec.Struct, frozen=True, gc=False):
@@ -80,7 +82,7 @@ def settle(tx: Tx, job: SendJob, report: Report) -> Decision | None:
         attempt=old.attempt - old.base,
         dice=report.dice,
         resend=report.resend,
-        others=bool(old.route),
+        others=_may_reroute(old),
     )
     moved = _move(tx, job, decision, report)
     if moved is None:
@@ -108,19 +110,18 @@ def call_off(tx: Tx, job: SendJob) -> None:
     Where an attempt is known to have begun it may be out, so it is not called cancelled.
     """
     began = tx.recipients.began(job.recipient)
-    failed = Finish(Signal.FAILED, Reason.UNKNOWN)
-    _move(tx, job, failed if began else Finish(Signal.CANCELLED, Reason.CANCELLED), None)
+    _move(tx, job, PERHAPS_OUT if began else Finish(Signal.CANCELLED, Reason.CANCELLED), None)
 
 
 def give_up(tx: Tx, job: SendJob, reason: Reason) -> None:
     """End or reroute work without an attempt: its channel cannot be used."""
-    decision = Reroute(reason) if job.recipient.route else Finish(Signal.FAILED, reason)
+    decision = Reroute(reason) if _may_reroute(job.recipient) else Finish(Signal.FAILED, reason)
     _move(tx, job, decision, None)
 
 
 def postpone(tx: Tx, job: SendJob, until: Milliseconds) -> None:
     """Give taken work back untried, due at ``until``: its channel rests."""
-    if job.recipient.route:
+    if _may_reroute(job.recipient):
         _move(tx, job, Reroute(Reason.UNREACHABLE), None)
         return
     old = job.recipient
@@ -130,6 +131,11 @@ def postpone(tx: Tx, job: SendJob, until: Milliseconds) -> None:
         tx.due(due_at)
     else:
         call_off(tx, job)
+
+
+def _may_reroute(recipient: Recipient) -> bool:
+    """Another channel cannot tell a repeat of what may have gone out through this one."""
+    return bool(recipient.route) and not recipient.uncertain
 
 
 def _move(tx: Tx, job: SendJob, decision: Decision, report: Report | None) -> Recipient | None:
@@ -152,18 +158,20 @@ def _move(tx: Tx, job: SendJob, decision: Decision, report: Report | None) -> Re
 
 
 def _next(tx: Tx, old: Recipient, decision: Decision, report: Report | None) -> Recipient:
+    uncertain = old.uncertain or (report is not None and isinstance(report.outcome, Unknown))
     final = isinstance(decision, Finish)
-    out = final and decision.reason is Reason.UNKNOWN  # perhaps; then it is not called cancelled
-    if old.state is State.CANCELLING and not out and (report is None or not final):
-        decision = Finish(Signal.CANCELLED, Reason.CANCELLED)
+    if old.state is State.CANCELLING and (report is None or not final):
+        out = uncertain or (final and decision.reason is Reason.UNKNOWN)
+        decision = PERHAPS_OUT if out else Finish(Signal.CANCELLED, Reason.CANCELLED)
     match decision:
-        case Finish(signal=signal, reason=reason):
-            return _finished(old, advance(old.state, signal), reason, report)
+        case Finish():
+            return finished(old, decision, report)
         case Retry(wait=wait, reason=reason):
             return msgspec.structs.replace(
                 old,
                 state=advance(old.state, Signal.TAKEN),
                 due_at=min(tx.now + milliseconds(wait), old.deadline),
+                uncertain=uncertain,
                 holder=None,
                 reason=reason,
                 error=_error(reason, report),
@@ -185,9 +193,9 @@ def _next(tx: Tx, old: Recipient, decision: Decision, report: Report | None) -> 
             )
 
 
-def _finished(
-    old: Recipient, state: State, reason: Reason | None, report: Report | None
-) -> Recipient:
+def finished(old: Recipient, decision: Finish, report: Report | None = None) -> Recipient:
+    """Return the recipient as its sending ends."""
+    state, reason = advance(old.state, decision.signal), decision.reason
     ref = old.provider_ref
     if report is not None and isinstance(report.outcome, Accepted):
         ref = report.outcome.ref
@@ -203,7 +211,7 @@ def _finished(
 
 
 def _error(reason: Reason, report: Report | None) -> str:
-    if reason in ERROR_TEXT or report is None:
+    if report is None or reason is Reason.CANCELLED:
         return ERROR_TEXT.get(reason, reason)
     outcome = report.outcome
     code = "" if isinstance(outcome, Accepted) or not outcome.code else f" ({outcome.code})"

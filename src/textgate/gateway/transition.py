@@ -33,5 +33,7 @@ def record(
     if state is State.SENT and taken_at is not None:
         tx.messages.sent(message.account_id, message.id, taken_at, tx.now)
     elif state is not State.PENDING:
+        if taken_at is not None:
+            tx.messages.taken(message.account_id, message.id, taken_at)
         tx.messages.reach(message.account_id, message.id, state, tx.now)
     announce_state(tx, message, recipient)

@@ -15,6 +15,7 @@ _ADD_DELIVERY = f"{DELIVERY.insert} ON CONFLICT (account_id, event_id, lane) DO 
 _LANES = LANES.format(table="delivery")
 _TAKE = TAKE.format(
     table="delivery",
+    lost="",
     key="account_id, event_id, lane",
     columns=", ".join(DELIVERY.columns),
     skip_locked="",
@@ -25,7 +26,7 @@ _RELEASE = RELEASE.format(
 _END = """
     UPDATE delivery SET state = ?, due_at = ?, holder = NULL, finished_at = ?
     WHERE account_id = ? AND lane = ? AND event_id = ? AND attempt = ? AND state = 'pending'"""
-_END_LEASES = END_LEASES.format(table="delivery")
+_END_LEASES = END_LEASES.format(table="delivery", lost="")
 
 
 def _among(states: tuple[DeliveryState, ...]) -> str:

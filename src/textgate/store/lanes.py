@@ -17,7 +17,7 @@ LANES = """
     FROM lanes WHERE lane IS NOT NULL"""
 
 TAKE = """
-    UPDATE {table} SET attempt = attempt + 1, due_at = :lease_until, holder = :holder
+    UPDATE {table} SET {lost} attempt = attempt + 1, due_at = :lease_until, holder = :holder
     WHERE ({key}) IN (
       SELECT {key} FROM {table} WHERE lane = :lane AND due_at <= :now
       ORDER BY due_at LIMIT :limit {skip_locked})
@@ -31,7 +31,7 @@ RELEASE = """
     WHERE {match} AND attempt = :attempt AND holder IS NOT NULL"""
 
 END_LEASES = """
-    UPDATE {table} SET due_at = :now, holder = NULL, base = base + 1
+    UPDATE {table} SET {lost} due_at = :now, holder = NULL, base = base + 1
     WHERE due_at IS NOT NULL AND holder IS NOT NULL"""
 """The end of a process is nobody's attempt: most of what it held had not begun, so ``base`` goes
 up with the take, and the retries are as many as before."""

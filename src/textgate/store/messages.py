@@ -16,8 +16,11 @@ SEND_ATTEMPT = Table("send_attempt", SendAttempt)
 
 _ADD = f"{MESSAGE.insert} ON CONFLICT (account_id, id) DO NOTHING"
 _LANES = LANES.format(table="recipient")
+# Whoever had it may have begun, and did not tell.
+_LOST = "uncertain = CASE WHEN holder IS NULL THEN uncertain ELSE 1 END,"
 _TAKE = TAKE.format(
     table="recipient",
+    lost=_LOST,
     key="account_id, message_id, n",
     columns=", ".join(RECIPIENT.columns),
     skip_locked="",
@@ -25,7 +28,7 @@ _TAKE = TAKE.format(
 _RELEASE = RELEASE.format(
     table="recipient", match="account_id = :account AND message_id = :id AND n = :n"
 )
-_END_LEASES = END_LEASES.format(table="recipient")
+_END_LEASES = END_LEASES.format(table="recipient", lost=_LOST)
 _REACH = {
     state: f"UPDATE message SET state = :state, {column} = coalesce({column}, :at)"
     " WHERE account_id = :account AND id = :id"
@@ -41,7 +44,7 @@ _REACH = {
 # Values by place: for the statements of every message it is cheaper than by name.
 _MOVE = """
     UPDATE recipient SET state = ?, lane = ?, route = ?, attempt = ?, base = ?, due_at = ?,
-    holder = ?, provider_ref = ?, reason = ?, error = ?, updated_at = ?
+    uncertain = ?, holder = ?, provider_ref = ?, reason = ?, error = ?, updated_at = ?
     WHERE account_id = ? AND message_id = ? AND n = ? AND state = ? AND attempt = ?"""
 _SENT = """
     UPDATE message SET state = ?, processed_at = coalesce(processed_at, ?),
@@ -194,8 +197,8 @@ class Recipients(Noun):
     def move(self, old: Recipient, new: Recipient) -> bool:
         """Replace ``old`` by ``new``, if nobody was quicker: same state, same take."""
         values = (
-            *(new.state, new.lane, new.route, new.attempt, new.base, new.due_at, new.holder),
-            *(new.provider_ref, new.reason, new.error, self._tx.now),
+            *(new.state, new.lane, new.route, new.attempt, new.base, new.due_at, new.uncertain),
+            *(new.holder, new.provider_ref, new.reason, new.error, self._tx.now),
             *(old.account_id, old.message_id, old.n, old.state, old.attempt),
         )
         return self._tx.run(_MOVE, values) > 0

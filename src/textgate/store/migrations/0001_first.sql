@@ -85,6 +85,7 @@ CREATE TABLE recipient (
   due_at       BIGINT, -- next attempt, or the end of a lease; NULL: nothing is owed
   holder       TEXT, -- the process whose lease that is; NULL: nobody has it in hand
   deadline     BIGINT NOT NULL,
+  uncertain    INTEGER NOT NULL, -- an attempt through this lane may have gone out, and never told
   provider_ref TEXT,
   reason       TEXT,
   error        TEXT,
