@@ -5,7 +5,7 @@ import re
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from textgate.domain.identity import ENTROPY_BYTES, LATEST_MS, make_id
+from textgate.domain.identity import ENTROPY_BYTES, LATEST_MS, is_id, make_id
 
 times = st.integers(0, LATEST_MS)
 entropies = st.binary(min_size=ENTROPY_BYTES, max_size=ENTROPY_BYTES)
@@ -13,7 +13,9 @@ entropies = st.binary(min_size=ENTROPY_BYTES, max_size=ENTROPY_BYTES)
 
 @given(times, entropies)
 def test_an_id_has_21_characters_that_need_no_escape(now: int, entropy: bytes) -> None:
-    assert re.fullmatch(r"[A-Za-z0-9_-]{21}", make_id(now, entropy))
+    made = make_id(now, entropy)
+    assert re.fullmatch(r"[A-Za-z0-9_-]{21}", made)
+    assert is_id(made)
 
 
 @given(times, entropies, times, entropies)

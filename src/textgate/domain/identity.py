@@ -17,6 +17,12 @@ _BASE64 = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
 _SORTED = b"-0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ_abcdefghijklmnopqrstuvwxyz"
 _TO_SORTED = bytes.maketrans(_BASE64, _SORTED)
 _TO_BASE64 = bytes.maketrans(_SORTED, _BASE64)
+_IN_OURS = frozenset(_SORTED.decode("ascii"))
+
+
+def is_id(text: str) -> bool:
+    """Whether ``text`` has the form of an id of ours; whether it was ever given is not known."""
+    return len(text) == LENGTH and _IN_OURS.issuperset(text)
 
 
 def make_id(now_ms: int, entropy: bytes) -> str:

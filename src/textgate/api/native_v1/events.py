@@ -10,12 +10,12 @@ from textgate.api.native_v1.paging import Limit
 from textgate.api.native_v1.shapes import EventShape, event_shape
 from textgate.api.operation import Answer, Call, Operation, Stream
 from textgate.domain.account import Scope
-from textgate.domain.errors import NotFound, Unavailable
+from textgate.domain.errors import Invalid, NotFound, Unavailable
 from textgate.domain.event import Event
+from textgate.domain.identity import is_id
 from textgate.store.base import Tx
 
 LATEST = "latest"
-LONGEST_ID = 64
 POLL_MS = 1_000
 """A stream looks for news this often."""
 KEEP_ALIVE_MS = 15_000
@@ -33,7 +33,6 @@ After = (
     Annotated[
         str,
         msgspec.Meta(
-            max_length=LONGEST_ID,
             description="The id of the last event known, or latest; left out: the beginning.",
         ),
     ]
@@ -62,14 +61,25 @@ class FeedPage(msgspec.Struct):
     next: str | None
 
 
+def _known(after: str, field: str) -> str:
+    """Return ``after`` if a feed can go on from it: an id, ``latest``, or empty for the beginning.
+
+    Raises ``Invalid``: a receiver that keeps something else would wait for ever, or begin anew.
+    """
+    if after and after != LATEST and not is_id(after):
+        raise Invalid(f"{field} must be the id of an event, or {LATEST}", field=field)
+    return after
+
+
 async def _feed(call: Call[FeedQuery, None]) -> Answer:
     account_id, query = call.account.id, call.query
+    after = _known(query.after or "", "after")
 
     def work(tx: Tx) -> FeedPage:
-        if query.after == LATEST:
+        if after == LATEST:
             return FeedPage([], tx.events.last_id(account_id) or None)
-        events = tx.events.after(account_id, query.after or "", query.limit)
-        last = events[-1].id if events else query.after
+        events = tx.events.after(account_id, after, query.limit)
+        last = events[-1].id if events else after or None
         return FeedPage([event_shape(event) for event in events], last)
 
     return Answer(200, await call.services.store.read(work))
@@ -85,7 +95,8 @@ async def _get(call: Call[None, None]) -> Answer:
 
 async def _stream(call: Call[StreamQuery, None]) -> Stream:
     account_id = call.account.id
-    after = call.headers.get("last-event-id", "")[:LONGEST_ID] or call.query.after or ""
+    after = _known(call.headers.get("last-event-id", ""), "Last-Event-ID")
+    after = after or _known(call.query.after or "", "after")
     if after == LATEST:
         after = await call.services.store.read(lambda tx: tx.events.last_id(account_id))
     if _streams[account_id] >= MAX_STREAMS:
@@ -150,7 +161,7 @@ OPERATIONS = (
         _feed,
         query=FeedQuery,
         answer=FeedPage,
-        errors={400: "The limit is wrong."},
+        errors={400: "The limit is wrong, or after is no id."},
         description="Ask again with after=<next> to go on; next stays when nothing is new.",
     ),
     Operation(
@@ -163,7 +174,10 @@ OPERATIONS = (
         query=StreamQuery,
         answer=str,
         answer_type="text/event-stream",
-        errors={503: "The account has too many streams open."},
+        errors={
+            400: "after or Last-Event-ID is no id.",
+            503: "The account has too many streams open.",
+        },
         description="Each message has the event's id, and as data what GET /v1/events/{id} shows."
         " A header Last-Event-ID, as browsers send it, continues where the stream broke off.",
     ),
