@@ -140,7 +140,8 @@ def issue_tokens(
     """Issue an access token and its refresh token (A §1.5.3).
 
     ``ttl_ms`` of the access token is cut to the configured one; 0 is all of it. Scopes are not
-    checked against a list: a token may name what only a later version knows. Raises ``Invalid``.
+    checked against a list: a token may name what only a later version knows; but
+    ``tokens:refresh`` is not for asking. Raises ``Invalid``.
     """
     _check_scopes(scopes)
     if ttl_ms < 0:
@@ -173,6 +174,8 @@ def _check_scopes(scopes: tuple[str, ...]) -> None:
         if not 1 <= len(scope) <= MAX_SCOPE_LENGTH or scope.split() != [scope]:
             rule = f"a scope has from 1 to {MAX_SCOPE_LENGTH} characters and no blank"
             raise Invalid(rule, field="scopes")
+        if scope == Scope.TOKENS_REFRESH:  # it belongs to refresh tokens alone (A §2.10)
+            raise Invalid("unsupported scope provided", field="scopes")
 
 
 def _issue(
@@ -182,8 +185,7 @@ def _issue(
         account_id=account_id,
         id=tx.new_id(),
         parent_id=None,
-        # The right to refresh belongs to refresh tokens alone.
-        scopes=tuple(s for s in scopes if s != Scope.TOKENS_REFRESH),
+        scopes=scopes,
         refresh=False,
         created_at=tx.now,
         expires_at=tx.now + lifetime,
@@ -193,7 +195,7 @@ def _issue(
         account_id=account_id,
         id=tx.new_id(),
         parent_id=access.id,
-        scopes=access.scopes,  # those of the pair; a refresh token itself may only refresh
+        scopes=scopes,  # those of the pair; a refresh token itself may only refresh
         refresh=True,
         created_at=tx.now,
         expires_at=tx.now + key.refresh_ttl_ms,

@@ -54,6 +54,8 @@ def check(wanted: Submission, *, default_region: str | None) -> Checked:
     """Apply the rules that need neither the clock nor the store (A §2.1). Raises ``Invalid``."""
     if wanted.id is not None and ("|" in wanted.id or len(wanted.id) > MAX_ID_LENGTH):
         raise Invalid("an id has at most 36 characters and no |", field="id")
+    if wanted.id is not None and not wanted.id.isprintable():
+        raise Invalid("an id has printable characters only", field="id")
     _check_content(wanted)
     if wanted.ttl_ms is not None and wanted.valid_until is not None:
         raise Invalid("conflict fields: ttl and validUntil", field="ttl")
@@ -98,6 +100,9 @@ def _numbers(wanted: Submission, default_region: str | None) -> tuple[str, ...]:
     numbers = wanted.numbers
     if not (wanted.encrypted or wanted.skip_validation):
         numbers = tuple(parse_phone(n, default_region=default_region).e164 for n in numbers)
+    # What nobody read as a number: a line feed would end a header or a command further on.
+    if not all(number.isprintable() for number in numbers):
+        raise Invalid("a phone number has printable characters only", field="phoneNumbers")
     if len(numbers) > 1 and len(set(numbers)) != len(numbers):
         raise Invalid("phone numbers must be unique", field="phoneNumbers")
     return numbers
