@@ -2,9 +2,7 @@
 
 import asyncio
 import contextlib
-import fcntl
 import gc
-import os
 import signal
 import socket
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -21,7 +19,7 @@ from textgate.api.protocol import QuickProtocol
 from textgate.api.server import build_api
 from textgate.clock import SystemClock
 from textgate.config import Settings, kept_jwt_secret
-from textgate.domain.errors import Conflict, Unavailable
+from textgate.domain.errors import Unavailable
 from textgate.domain.retry import RetryPolicy
 from textgate.domain.times import Milliseconds
 from textgate.engine.engine import Engine
@@ -30,6 +28,7 @@ from textgate.outbound.guard import Guard
 from textgate.outbound.http import HttpClient
 from textgate.store.base import Store, Tx
 from textgate.store.sqlite import SqliteStore
+from textgate.store.sqlite_file import sole_server
 
 log = structlog.get_logger("textgate")
 
@@ -142,7 +141,7 @@ def serve(settings: Settings, *, announce: Callable[[Started], None]) -> int:
 
 async def _serve(settings: Settings, announce: Callable[[Started], None]) -> int:
     _make_folder(settings.data)
-    with _sole_engine(settings.data), _bound(settings) as sock:
+    with sole_server(settings.database), _bound(settings) as sock:
         store = SqliteStore(settings.database, SystemClock())
         http = HttpClient(
             guard_of(settings), user_agent=f"Textgate/{__version__}", ca_file=settings.ca_file
@@ -275,17 +274,3 @@ def _bound(settings: Settings) -> Iterator[socket.socket]:
                 f"cannot listen on {settings.host} port {settings.port}: {problem.strerror}"
             ) from None
         yield sock
-
-
-@contextlib.contextmanager
-def _sole_engine(folder: Path) -> Iterator[None]:
-    """One engine only may work on an embedded database: it ends the leases of the one before."""
-    descriptor = os.open(folder / "serve.lock", os.O_RDWR | os.O_CREAT, 0o600)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        raise Conflict(f"another textgate serves the data in {folder}") from None
-    else:
-        yield
-    finally:
-        os.close(descriptor)

@@ -128,6 +128,20 @@ def database(settings: Settings) -> Check:
     return Check(name, Level.OK, f"{file} opens, schema {schema} is current")
 
 
+def server(settings: Settings) -> Check:
+    """Whether a server works on the database now. There can be one only."""
+    from textgate.store.sqlite_file import is_served
+
+    name, file = "server", settings.database
+    try:
+        served = is_served(file)
+    except OSError as wrong:
+        cure = "run textgate doctor as the user who runs the server"
+        return Check(name, Level.WARN, f"cannot tell whether one serves {file}: {wrong}", cure)
+    said = f"a server works on {file} now" if served else f"no server works on {file}"
+    return Check(name, Level.OK, said)
+
+
 def clock(settings: Settings) -> Check:
     """The clock was set, and is not behind what has been written already."""
     name, now = "clock", time.time()

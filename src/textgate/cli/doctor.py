@@ -42,6 +42,7 @@ def _all(read_settings: "Callable[[], Settings]") -> Iterator[Check]:
     yield from checks.data_folder(settings)
     yield checks.database(settings)
     yield checks.clock(settings)
+    yield checks.server(settings)
     yield asyncio.run(checks.port(settings))
     yield from checks.reach(settings)
     if settings.tls_cert:

@@ -6,12 +6,10 @@ a thread costs a switch of the lock for each (docs/decisions/0003-store.md has t
 """
 
 import asyncio
-import os
 import threading
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Any, TypeVar
@@ -19,19 +17,12 @@ from typing import Any, TypeVar
 import apsw
 
 from textgate.domain.errors import Unavailable
-from textgate.domain.identity import ENTROPY_BYTES, make_id, make_next_id, number_of
-from textgate.domain.times import Clock, Milliseconds
-from textgate.store.accounts import Accounts, Logs, Tokens
-from textgate.store.base import Intake, Job, Row, Tx
-from textgate.store.channels import Channels
-from textgate.store.events import Deliveries, Events
-from textgate.store.inbox import Inbox
-from textgate.store.messages import Messages, Recipients
-from textgate.store.migrate import NEWEST, migrate
-from textgate.store.webhooks import Webhooks
+from textgate.domain.times import Clock
+from textgate.store.base import Intake, Tx
+from textgate.store.sqlite_file import connect, prepare
+from textgate.store.sqlite_tx import SqliteTx
 
 T = TypeVar("T")
-Values = Mapping[str, Any] | Sequence[Any]
 
 GROUP_LIMIT = 256
 """Writes in one commit: bounds how long the event loop is kept."""
@@ -39,113 +30,9 @@ QUEUE_LIMIT = 20_000
 """Writes waiting; beyond it callers are refused rather than memory filled."""
 READERS = 3
 BUSY_RETRY_S = 0.005
-MEMO_LIMIT = 10_000
-SHRINK_PAGES = 256
 
 NOT_NOW = (apsw.BusyError, apsw.CantOpenError, apsw.FullError, apsw.IOError, apsw.ReadOnlyError)
 """Errors that speak of the disk and not of the work."""
-
-SQLITE_PRAGMAS = (
-    "PRAGMA journal_mode = WAL",
-    "PRAGMA synchronous = FULL",
-    "PRAGMA busy_timeout = 0",
-    "PRAGMA cache_size = -65536",
-    "PRAGMA wal_autocheckpoint = 4000",
-    "PRAGMA temp_store = MEMORY",
-)
-
-
-class SqliteTx:
-    """One connection, as a transaction sees it."""
-
-    def __init__(self, connection: apsw.Connection, clock: Clock) -> None:
-        self.connection = connection
-        self.now: Milliseconds = 0
-        self.holder = make_id(clock.now(), os.urandom(ENTROPY_BYTES))
-        self.intake: Intake | None = None
-        self.later: list[Callable[[], None]] = []
-        self.withdrawn: dict[Any, Job] = {}
-        self.soonest: Milliseconds | None = None
-        self.touched: set[str] = set()
-        self._memo: dict[tuple[str, str], Any] = {}
-        self._clock = clock
-        self._last_id = 0
-        self._cursor = connection.cursor()
-        self.accounts = Accounts(self)
-        self.tokens = Tokens(self)
-        self.logs = Logs(self)
-        self.channels = Channels(self)
-        self.messages = Messages(self)
-        self.recipients = Recipients(self)
-        self.webhooks = Webhooks(self)
-        self.events = Events(self)
-        self.deliveries = Deliveries(self)
-        self.inbox = Inbox(self)
-
-    def tick(self) -> None:
-        self.now = self._clock.now()
-
-    def go_on(self) -> None:
-        """Make new ids come after those of the events there are, whatever the clock says now."""
-        for account in self.accounts.all():
-            newest = self.events.last_id(account.id)
-            self._last_id = max(self._last_id, number_of(newest) if newest else 0)
-
-    def new_id(self) -> str:
-        self._last_id, new = make_next_id(self._last_id, self.now, os.urandom(ENTROPY_BYTES))
-        return new
-
-    def all(self, sql: str, values: Values = ()) -> list[Row]:
-        return self._cursor.execute(sql, values).fetchall()
-
-    def one(self, sql: str, values: Values = ()) -> Row | None:
-        rows = self._cursor.execute(sql, values).fetchall()
-        return rows[0] if rows else None
-
-    def run(self, sql: str, values: Values = ()) -> int:
-        self._cursor.execute(sql, values)
-        return self.connection.changes()
-
-    def lease(self, job_type: type[Job], lane: str) -> bool:
-        return self.intake is not None and self.intake.room(job_type, lane)
-
-    def hand_over(self, job: Job) -> None:
-        if self.intake is not None:
-            self.later.append(partial(self.intake.take, job))
-
-    def afterwards(self, act: Callable[[], None]) -> None:
-        self.later.append(act)
-
-    def withdraw(self, job: Job) -> bool:
-        if job.key in self.withdrawn:  # by the run before, if the group runs again
-            return True
-        if self.intake is None or not self.intake.withdraw(job):
-            return False
-        self.withdrawn[job.key] = job
-        return True
-
-    def due(self, at: Milliseconds) -> None:
-        self.soonest = at if self.soonest is None else min(self.soonest, at)
-
-    def shrink(self) -> None:
-        self.run(f"PRAGMA incremental_vacuum({SHRINK_PAGES})")
-
-    def memo(self, noun: str, key: str, load: Callable[[], T]) -> T:
-        place = (noun, key)
-        if place not in self._memo:
-            if len(self._memo) >= MEMO_LIMIT:
-                self._memo.clear()
-            self._memo[place] = load()
-        found: T = self._memo[place]
-        return found
-
-    def changed(self, noun: str) -> None:
-        self.touched.add(noun)
-        for place in [place for place in self._memo if place[0] == noun]:
-            del self._memo[place]
-
-    def forget(self) -> None:
-        self._memo.clear()
 
 
 class _Write:
@@ -168,29 +55,6 @@ class _Write:
             self.future.set_exception(_unavailable(self.error))
         else:
             self.future.set_exception(self.error)
-
-
-def connect(path: Path) -> apsw.Connection:
-    """Open the file with the settings that every connection has."""
-    connection = apsw.Connection(str(path), statementcachesize=200)
-    for pragma in SQLITE_PRAGMAS:
-        connection.execute(pragma)
-    return connection
-
-
-def prepare(path: Path) -> None:
-    """Create the file if need be and bring its schema up to date."""
-    connection = apsw.Connection(str(path))
-    connection.set_busy_timeout(10_000)
-    if connection.pragma("user_version") == 0:
-        connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
-    connection.execute("PRAGMA journal_mode = WAL")
-    with connection:
-        connection.execute("BEGIN IMMEDIATE") if not connection.in_transaction else None
-        if migrate(connection.pragma("user_version"), connection.execute, "WITHOUT ROWID"):
-            connection.execute(f"PRAGMA user_version = {NEWEST}")
-    connection.close()
-    path.chmod(0o600)
 
 
 class SqliteStore:
