@@ -316,32 +316,6 @@ async def test_a_database_of_a_newer_program_is_refused(tmp_path: Path, clock: F
         SqliteStore(tmp_path / "t.db", clock)
 
 
-async def test_old_finished_messages_go_and_open_ones_stay(store: SqliteStore) -> None:
-    def fill(tx: Tx) -> None:
-        put(tx)
-        tx.messages.add(like(MESSAGE, id="m2", state=State.SENT))
-        tx.recipients.add(like(RECIPIENT, message_id="m2", state=State.SENT, due_at=None))
-        tx.messages.add(like(MESSAGE, id="m3", state=State.SENT, created_at=9_000))
-
-    await store.write(fill)
-    assert await store.write(lambda tx: tx.messages.remove_finished("acc", 5_000, 10)) == 1
-    found, total = await store.read(
-        lambda tx: tx.messages.page("acc", since=0, until=10**15, limit=9, offset=0)
-    )
-    assert ([m.id for m in found], total) == (["m3", "m1"], 2)
-
-
-async def test_events_go_only_when_every_webhook_was_told(store: SqliteStore) -> None:
-    def fill(tx: Tx) -> None:
-        for n, state in enumerate((DeliveryState.DELIVERED, DeliveryState.PENDING)):
-            tx.events.add(like(EVENT, id=f"e{n}"))
-            tx.deliveries.add(like(DELIVERY, event_id=f"e{n}", state=state))
-
-    await store.write(fill)
-    assert await store.write(lambda tx: tx.events.remove_settled("acc", 5_000, 10)) == 1
-    assert [e.id for e in await store.read(lambda tx: tx.events.after("acc", "", 9))] == ["e1"]
-
-
 async def test_the_oldest_message_with_something_owed_is_known(store: SqliteStore) -> None:
     await store.write(lambda tx: tx.accounts.add(ACCOUNT))
     assert await store.read(lambda tx: tx.messages.oldest_open()) is None

@@ -1,6 +1,7 @@
 """Events, and their deliveries to webhooks."""
 
 from textgate.domain.event import CallAttempt, CallJob, Delivery, DeliveryState, Event
+from textgate.domain.identity import ENTROPY_BYTES, make_id
 from textgate.domain.times import Milliseconds
 from textgate.store.base import LEASE_MS
 from textgate.store.lanes import END_LEASES, LANES, RELEASE, TAKE, Due
@@ -73,13 +74,21 @@ class Events(Noun):
         return [EVENT.read(row) for row in rows]
 
     def remove_settled(self, account_id: str, before: Milliseconds, limit: int) -> int:
-        """Remove up to ``limit`` events older than ``before`` that no webhook still awaits."""
+        """Remove up to ``limit`` events that no webhook still awaits: they, and the end of the last
+        of their deliveries, are older than ``before``."""
         ids = self._tx.all(
-            "SELECT id FROM event WHERE account_id = :account AND created_at < :before"
+            # Ids sort by time: the index ends the search where the young ones begin.
+            "SELECT id FROM event WHERE account_id = :account AND id < :first_kept"
             " AND NOT EXISTS (SELECT 1 FROM delivery d WHERE d.account_id = event.account_id"
-            " AND d.event_id = event.id AND d.state IN ('pending', 'held'))"
+            " AND d.event_id = event.id"
+            " AND (d.state IN ('pending', 'held') OR d.finished_at >= :before))"
             " ORDER BY id LIMIT :limit",
-            {"account": account_id, "before": before, "limit": limit},
+            {
+                "account": account_id,
+                "first_kept": make_id(before, bytes(ENTROPY_BYTES)),
+                "before": before,
+                "limit": limit,
+            },
         )
         for (event_id,) in ids:
             values = {"account": account_id, "event": event_id}

@@ -130,12 +130,14 @@ class Messages(Noun):
         return [MESSAGE.read(row) for row in rows]
 
     def remove_finished(self, account_id: str, before: Milliseconds, limit: int) -> int:
-        """Remove up to ``limit`` messages made before ``before`` to which nothing is owed."""
+        """Remove up to ``limit`` messages to which nothing is owed, whose last number came to its
+        end before ``before``."""
         keys = self._tx.all(
             "SELECT id FROM message WHERE account_id = :account AND created_at < :before"
             f" AND state NOT IN ({_OPEN}) AND NOT EXISTS (SELECT 1 FROM recipient r"
             " WHERE r.account_id = message.account_id AND r.message_id = message.id"
-            " AND r.due_at IS NOT NULL) ORDER BY created_at LIMIT :limit",
+            " AND (r.due_at IS NOT NULL OR r.updated_at >= :before))"
+            " ORDER BY created_at LIMIT :limit",
             {"account": account_id, "before": before, "limit": limit},
         )
         for (message_id,) in keys:
