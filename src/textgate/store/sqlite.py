@@ -8,13 +8,15 @@ a thread costs a switch of the lock for each (docs/decisions/0003-store.md has t
 import asyncio
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Any, TypeVar
 
 import apsw
+import structlog
 
 from textgate.domain.errors import Unavailable
 from textgate.domain.times import Clock
@@ -30,9 +32,13 @@ QUEUE_LIMIT = 20_000
 """Writes waiting; beyond it callers are refused rather than memory filled."""
 READERS = 3
 BUSY_RETRY_S = 0.005
+PATIENCE_S, PATIENCE_AT_CLOSE_S = 5.0, 0.3
+"""How long another process may keep the lock before the waiting writes fail."""
 
 NOT_NOW = (apsw.BusyError, apsw.CantOpenError, apsw.FullError, apsw.IOError, apsw.ReadOnlyError)
 """Errors that speak of the disk and not of the work."""
+
+log = structlog.get_logger("textgate.store")
 
 
 class _Write:
@@ -53,6 +59,8 @@ class _Write:
             self.future.set_result(self.result)
         elif isinstance(self.error, NOT_NOW):
             self.future.set_exception(_unavailable(self.error))
+        elif isinstance(self.error, StopIteration):  # no future takes it
+            self.future.set_exception(RuntimeError("a write raised StopIteration"))
         else:
             self.future.set_exception(self.error)
 
@@ -60,7 +68,8 @@ class _Write:
 class SqliteStore:
     """See ``Store``. Must be made on the running event loop that uses it."""
 
-    def __init__(self, path: Path, clock: Clock) -> None:
+    def __init__(self, path: Path, clock: Clock, *, patience_s: float = PATIENCE_S) -> None:
+        """``patience_s``: so long writes wait while another process keeps the lock."""
         prepare(path)
         self.intake: Intake | None = None
         self._loop = asyncio.get_running_loop()
@@ -69,6 +78,8 @@ class SqliteStore:
         self._waiting: deque[_Write] = deque()
         self._group: list[_Write] = []
         self._busy = False
+        self._patience_s = patience_s
+        self._refused_at: float | None = None
         self._idle = asyncio.Event()
         self._idle.set()
         self._generations: dict[str, int] = {}
@@ -96,29 +107,53 @@ class SqliteStore:
         return await future
 
     def _run_group(self) -> None:
+        """Run what waits, up to its commit. Whatever fails, the next group has its turn."""
         if not self._waiting:
             self._busy = False
             self._idle.set()
             return
-        tx = self._tx
         try:
-            tx.run("BEGIN IMMEDIATE")
-        except apsw.BusyError:  # another process writes; look again soon, without blocking the loop
+            self._tx.run("BEGIN IMMEDIATE")
+            self._refused_at = None
+            self._run_waiting()
+        except apsw.BusyError as problem:
+            self._look_again(problem)
+        except Exception as problem:
+            unexpected = not isinstance(problem, apsw.Error)
+            log.error("writes failed", problem=repr(problem), exc_info=unexpected)
+            self._give_up(problem)
+
+    def _look_again(self, problem: apsw.BusyError) -> None:
+        """Another process writes: try again soon, without blocking the loop, but not for ever."""
+        now = self._loop.time()
+        if self._refused_at is None:
+            self._refused_at = now
+        self._waiting.extendleft(reversed(self._group))  # if the lock was lost between two runs
+        self._group = []
+        if now - self._refused_at < self._patience_s:
             self._loop.call_later(BUSY_RETRY_S, self._run_group)
             return
-        except apsw.Error as problem:
-            self._fail_all(problem)
-            return
+        log.error("writes failed: another process keeps the database locked")
+        self._refused_at = None
+        self._give_up(problem)
+
+    def _give_up(self, problem: Exception) -> None:
+        """End the group, or all that waits if none was made, like a commit that failed."""
+        if not self._group:
+            self._group = list(self._waiting)
+            self._waiting.clear()
+        self._loop.call_soon(self._committed, problem)
+
+    def _run_waiting(self) -> None:
+        tx = self._tx
         self._notice_foreign_writes()
         tx.tick()
         tx.intake = self.intake
         take = min(len(self._waiting), GROUP_LIMIT)
         self._group = [self._waiting.popleft() for _ in range(take)]
-        failed = None if self._run_plain() else self._run_guarded()
-        if failed is None:
-            self._commits.put(True)
-        else:
-            self._loop.call_soon(self._committed, failed)
+        if not self._run_plain():
+            self._run_guarded()
+        self._commits.put(True)
 
     def _run_plain(self) -> bool:
         """Run the group without savepoints; False if one failed after it had changed something."""
@@ -135,23 +170,19 @@ class SqliteStore:
                 write.error = problem
         return True
 
-    def _run_guarded(self) -> apsw.Error | None:
+    def _run_guarded(self) -> None:
         """Run the group again from the start, each unit in a savepoint of its own.
 
-        Returns what ended the whole transaction, if something did.
+        Raises what ended the whole transaction, if something did.
         """
         tx = self._tx
         if tx.connection.in_transaction:  # SQLite itself ends it when the disk is full
             tx.run("ROLLBACK")
         tx.forget()
         tx.later.clear()
-        try:
-            tx.run("BEGIN IMMEDIATE")
-            for write in self._group:
-                self._run_unit(write)
-        except apsw.Error as problem:
-            return problem
-        return None
+        tx.run("BEGIN IMMEDIATE")
+        for write in self._group:
+            self._run_unit(write)
 
     def _run_unit(self, write: _Write) -> None:
         """Raises only what ended the whole transaction."""
@@ -172,47 +203,51 @@ class SqliteStore:
 
     def _commit_for_ever(self) -> None:
         while self._commits.get():
+            problem: Exception | None = None
             try:
                 self._tx.connection.execute("COMMIT")
-                problem = None
-            except apsw.Error as error:
+            except Exception as error:
                 problem = error
             self._loop.call_soon_threadsafe(self._committed, problem)
 
-    def _committed(self, problem: apsw.Error | None) -> None:
-        tx = self._tx
+    def _committed(self, problem: Exception | None) -> None:
+        """Answer the group and go on with the next, whatever else fails here."""
         group, self._group = self._group, []
-        later, tx.later = tx.later, []
-        withdrawn, tx.withdrawn = tx.withdrawn, {}
-        touched, tx.touched = tx.touched, set()
-        soonest, tx.soonest = tx.soonest, None
-        if problem is not None:
-            if tx.connection.in_transaction:
-                tx.run("ROLLBACK")
-            tx.forget()
-            for write in group:
-                write.error = write.error or _unavailable(problem)
-            if self.intake is not None:
-                for job in withdrawn.values():
-                    self.intake.take(job)
-        else:
-            for noun in touched:
-                self._generations[noun] = self._generations.get(noun, 0) + 1
-            for act in later:
-                act()
-            if self.intake is not None and soonest is not None:
-                self.intake.poke(soonest)
+        try:
+            if problem is None:
+                self._tell()
+            else:
+                for write in group:
+                    write.error = write.error or _unavailable(problem)
+                self._undo()
+        except Exception:
+            log.exception("what follows a commit failed")
         for write in group:
             write.finish()
         self._run_group()
 
-    def _fail_all(self, problem: apsw.Error) -> None:
-        group = list(self._waiting)
-        self._waiting.clear()
-        for write in group:
-            write.error = _unavailable(problem)
-            write.finish()
-        self._run_group()
+    def _tell(self) -> None:
+        """What was committed becomes known in this process."""
+        tx = self._tx
+        later, tx.later = tx.later, []
+        tx.withdrawn = {}
+        touched, tx.touched = tx.touched, set()
+        soonest, tx.soonest = tx.soonest, None
+        for noun in touched:
+            self._generations[noun] = self._generations.get(noun, 0) + 1
+        _do_all(later)
+        if self.intake is not None and soonest is not None:
+            self.intake.poke(soonest)
+
+    def _undo(self) -> None:
+        tx = self._tx
+        withdrawn, tx.withdrawn = tx.withdrawn, {}
+        tx.later, tx.touched, tx.soonest = [], set(), None
+        tx.forget()
+        if self.intake is not None:
+            _do_all(partial(self.intake.take, job) for job in withdrawn.values())
+        if tx.connection.in_transaction:  # if this fails, the next group meets it and ends here
+            tx.run("ROLLBACK")
 
     def _notice_foreign_writes(self) -> None:
         """Another process (the command line) may have changed what we remember."""
@@ -233,8 +268,9 @@ class SqliteStore:
     def _read(self, work: Callable[[Tx], T]) -> T:
         tx: SqliteTx | None = getattr(self._local, "tx", None)
         if tx is None:
-            tx = self._local.tx = SqliteTx(connect(self._path), self._clock)
+            tx = SqliteTx(connect(self._path), self._clock)
             tx.run("PRAGMA query_only = ON")
+        self._local.tx = None  # a connection that does not get to its ROLLBACK is not used again
         tx.tick()
         tx.forget()
         tx.run("BEGIN")
@@ -242,9 +278,14 @@ class SqliteStore:
             return work(tx)
         finally:
             tx.run("ROLLBACK")
+            self._local.tx = tx
 
     async def close(self) -> None:
-        """Finish the waiting writes, then close the file."""
+        """Finish the waiting writes, then close the file.
+
+        Another process's lock delays it by ``PATIENCE_AT_CLOSE_S`` at most: then they fail.
+        """
+        self._patience_s = min(self._patience_s, PATIENCE_AT_CLOSE_S)
         await self._idle.wait()
         self._commits.put(False)
         await self._loop.run_in_executor(None, self._committer.join)
@@ -254,7 +295,20 @@ class SqliteStore:
         self._tx.connection.close()
 
 
-def _unavailable(problem: apsw.Error) -> Unavailable:
+def _do_all(acts: Iterable[Callable[[], None]]) -> None:
+    """Do them all, also after one that raises: it is logged."""
+    left = iter(acts)
+    while True:
+        try:
+            for act in left:
+                act()
+        except Exception:
+            log.exception("what follows a commit failed")
+        else:
+            return
+
+
+def _unavailable(problem: Exception) -> Unavailable:
     if isinstance(problem, apsw.FullError):
         return Unavailable("the disk is full")
     return Unavailable(f"the database cannot take writes now: {type(problem).__name__}")
