@@ -4,7 +4,7 @@ from typing import Any
 
 import msgspec
 
-from textgate.domain.account import Account
+from textgate.domain.account import Account, Channel
 from textgate.domain.event import Delivery, DeliveryState, Event, Webhook
 from textgate.domain.lifecycle import State
 from textgate.domain.message import Message, Recipient
@@ -18,6 +18,20 @@ ACCOUNT = Account(
     webhook_secret="secret",
     previous_secret=None,
     previous_secret_until=0,
+)
+CHANNEL = Channel(
+    account_id="acc",
+    id="lane-1",
+    name="sim",
+    provider="simulator",
+    settings={},
+    enabled=True,
+    position=0,
+    max_in_flight=1,
+    rate=None,
+    retry_waits=None,
+    created_at=1,
+    updated_at=1,
 )
 MESSAGE = Message(
     account_id="acc",

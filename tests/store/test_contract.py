@@ -5,7 +5,7 @@ from pathlib import Path
 
 import apsw
 import pytest
-from store_rows import ACCOUNT, DELIVERY, EVENT, MESSAGE, RECIPIENT, WEBHOOK, like
+from store_rows import ACCOUNT, CHANNEL, DELIVERY, EVENT, MESSAGE, RECIPIENT, WEBHOOK, like
 
 from textgate.domain.errors import Conflict, Unavailable
 from textgate.domain.event import CallJob, DeliveryState
@@ -321,6 +321,12 @@ async def test_the_oldest_message_with_something_owed_is_known(store: SqliteStor
     assert await store.read(lambda tx: tx.messages.oldest_open()) is None
     await store.write(put)
     assert await store.read(lambda tx: tx.messages.oldest_open()) == 1_000
+
+
+async def test_it_is_known_which_channels_and_webhooks_there_are(store: SqliteStore) -> None:
+    await store.write(lambda tx: (tx.webhooks.add(WEBHOOK), tx.channels.add(CHANNEL)))
+    known = await store.read(lambda tx: (tx.channels.ids(), tx.webhooks.keys()))
+    assert known == ({"lane-1"}, {"key-1"})
 
 
 async def test_removing_an_account_removes_all_that_is_its(store: SqliteStore) -> None:

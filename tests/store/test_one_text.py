@@ -37,7 +37,7 @@ def postgres() -> Iterator[psycopg.Connection]:
 @pytest.fixture(scope="module")
 def statements(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     found = tmp_path_factory.mktemp("sql") / "statements"
-    places = [HERE / "test_contract.py", HERE.parent / "gateway"]
+    places = [HERE / "test_contract.py", HERE / "test_retention.py", HERE.parent / "gateway"]
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-p", "sql_recorder", *map(str, places)],
         env=os.environ | {"TEXTGATE_TEST_SQL": str(found), "PYTHONPATH": str(HERE)},
