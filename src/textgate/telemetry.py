@@ -6,6 +6,7 @@ every message; ``prometheus_client`` reads them when somebody asks and writes it
 
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator
+from typing import Any
 
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.metrics_core import (
@@ -37,6 +38,9 @@ _SECONDS = (
 )
 _AGES = (0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 15.0, 60.0, 300.0, 900.0, 3600.0, 14400.0, 86400.0)
 
+_COUNTED: list[tuple[tuple[str, ...], dict[tuple[str, ...], Any]]] = []
+"""Of each counter and histogram: the names of its labels, and what it found by their values."""
+
 
 class Counter(Collector):
     """Counts, by the values of its labels."""
@@ -44,6 +48,7 @@ class Counter(Collector):
     def __init__(self, name: str, documentation: str, labels: Iterable[str] = ()) -> None:
         self._about = (name, documentation, None, tuple(labels))
         self._counts: dict[tuple[str, ...], int] = {}
+        _COUNTED.append((self._about[3], self._counts))
         _REGISTRY.register(self)
 
     def inc(self, *labels: str) -> None:
@@ -92,6 +97,7 @@ class Histogram(Collector):
         self._found: dict[
             tuple[str, ...], list[float]
         ] = {}  # a count for each bucket, then the sum
+        _COUNTED.append((self._about[2], self._found))
         _REGISTRY.register(self)
 
     def observe(self, value: float, *labels: str) -> None:
@@ -155,6 +161,22 @@ LATE_RESULTS = Counter(
     "Results that came after their lease had ended and so changed nothing.",
     ["work"],
 )
+
+
+def values(label: str) -> set[str]:
+    """Return the values of a label for which something was counted."""
+    return {
+        key[labels.index(label)] for labels, found in _COUNTED if label in labels for key in found
+    }
+
+
+def forget(label: str, value: str) -> None:
+    """Drop what was counted for this value of a label: the thing it names is no more."""
+    for labels, found in _COUNTED:
+        if label in labels:
+            place = labels.index(label)
+            for key in [key for key in found if key[place] == value]:
+                del found[key]
 
 
 def exposition() -> bytes:

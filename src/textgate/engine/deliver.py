@@ -64,6 +64,8 @@ class Opened:
     settings: Any
     instance: OpenChannel
     generation: int
+    sending: int = 0
+    """Attempts under way: it is not forgotten meanwhile."""
 
 
 class Deliver:
@@ -89,6 +91,8 @@ class Deliver:
         self._policy = policy
         self._open: dict[str, Opened] = {}
         self._opening: dict[str, asyncio.Lock] = {}
+        self._tidy_at = -1
+        """The generation of channels at which nothing kept was of a removed one."""
 
     def lanes(self, tx: Tx) -> list[tuple[str, Milliseconds]]:
         return tx.recipients.lanes()
@@ -119,6 +123,13 @@ class Deliver:
         if opened is None:
             await self._store.write(lambda tx: give_up(tx, job, Reason.NO_CHANNEL))
             return
+        opened.sending += 1
+        try:
+            await self._send(opened, job, lane)
+        finally:
+            opened.sending -= 1
+
+    async def _send(self, opened: Opened, job: SendJob, lane: Lane[SendJob]) -> None:
         _set_limits(lane, opened.channel)
         started_at = self._clock.now()
         resend = opened.provider.resend(opened.settings)
@@ -238,6 +249,25 @@ class Deliver:
         opened = Opened(channel, provider, settings, provider.open(settings, tools), generation)
         self._open[job.lane] = opened
         return opened
+
+    async def forget_removed(self) -> None:
+        """Close and forget channels that are no more, with their figures, unless one is sending;
+        looks only when one may have gone."""
+        generation = self._store.generation("channel")
+        if generation == self._tidy_at:
+            return
+        # Before the look: what comes meanwhile stays.
+        remembered = {*self._open, *self._opening, *telemetry.values("channel")}
+        gone = remembered - await self._store.read(lambda tx: tx.channels.ids())
+        busy = {lane for lane in gone if lane in self._open and self._open[lane].sending}
+        for lane in gone - busy:
+            self._opening.pop(lane, None)
+            telemetry.forget("channel", lane)
+            opened = self._open.pop(lane, None)
+            if opened is not None:
+                await opened.instance.close()
+        if not busy:
+            self._tidy_at = generation
 
     async def _receive(self, receipt: Receipt) -> None:
         await self._store.write(lambda tx: receive(tx, receipt))

@@ -44,7 +44,12 @@ class Engine:
         )
         self._sends = Dispatcher(store, clock, self._deliver, in_flight=SENDS_IN_ALL)
         self._calls = Dispatcher(store, clock, self._notify, in_flight=webhook_concurrency_total)
-        self.housekeeping = Housekeeping(store, clock, retention=retention)
+        self.housekeeping = Housekeeping(
+            store,
+            clock,
+            retention=retention,
+            forget=(self._deliver.forget_removed, self._notify.forget_removed),
+        )
         self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:

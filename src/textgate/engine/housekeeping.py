@@ -1,7 +1,7 @@
 """Keeps the house: what is late ends, what is old goes, what is owed is counted. Always in small
 writes."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import timedelta
 from functools import partial
 
@@ -25,9 +25,17 @@ log = structlog.get_logger("textgate.housekeeping")
 
 
 class Housekeeping:
-    """Deadlines, retention and gauges."""
+    """Deadlines, retention, gauges, and what memory holds of things that are gone."""
 
-    def __init__(self, store: Store, clock: Clock, *, retention: timedelta) -> None:
+    def __init__(
+        self,
+        store: Store,
+        clock: Clock,
+        *,
+        retention: timedelta,
+        forget: Sequence[Callable[[], Awaitable[None]]],
+    ) -> None:
+        self._forget = forget
         self._store = store
         self._clock = clock
         self._retention = milliseconds(retention)
@@ -38,6 +46,8 @@ class Housekeeping:
             try:
                 await self.end_overdue()
                 await self.measure()
+                for forget in self._forget:
+                    await forget()
                 if self._clock.now() - swept >= EVERY_MS:
                     swept = self._clock.now()
                     await self.sweep()

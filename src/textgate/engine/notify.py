@@ -84,6 +84,8 @@ class Notify:
         self._clock = clock
         self._http = http
         self._listeners: dict[str, Listener] = {}
+        self._tidy_at = -1
+        """The generation of webhooks at which nothing kept was of a removed one."""
 
     def lanes(self, tx: Tx) -> list[tuple[str, Milliseconds]]:
         return tx.deliveries.lanes()
@@ -136,6 +138,16 @@ class Notify:
         listener = Listener(webhook, account, webhook_policy(retries, self._jitter), generation)
         self._listeners[job.lane] = listener
         return listener
+
+    async def forget_removed(self) -> None:
+        """Keep nothing of webhooks that are no more; looks only when one may have gone."""
+        generation = self._store.generation("webhook")
+        if generation == self._tidy_at:
+            return
+        remembered = set(self._listeners)  # before the look: what comes meanwhile stays
+        for key in remembered - await self._store.read(lambda tx: tx.webhooks.keys()):
+            self._listeners.pop(key, None)
+        self._tidy_at = generation
 
     def _note(self, job: CallJob, lane: Lane[CallJob], call: Call, mine: bool) -> None:
         outcome = OUTCOME[type(call.verdict)]

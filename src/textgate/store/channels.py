@@ -39,6 +39,10 @@ class Channels(Noun):
         """Return the account's channels in their order."""
         return self._tx.memo("channel", account_id, lambda: self._all(account_id))
 
+    def ids(self) -> set[str]:
+        """Return the ids of all channels of all accounts."""
+        return {id_ for (id_,) in self._tx.all("SELECT id FROM channel")}
+
     def _all(self, account_id: str) -> tuple[Channel, ...]:
         rows = self._tx.all(
             f"{CHANNEL.select} WHERE account_id = :account ORDER BY position, id",

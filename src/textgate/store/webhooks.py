@@ -49,6 +49,10 @@ class Webhooks(Noun):
         )
         return tuple(w for w in wanting if w.device_id is None or w.device_id == device_id)
 
+    def keys(self) -> set[str]:
+        """Return the keys of all webhooks of all accounts."""
+        return {key for (key,) in self._tx.all("SELECT key FROM webhook")}
+
     def _all(self, account_id: str) -> tuple[Webhook, ...]:
         rows = self._tx.all(
             f"{WEBHOOK.select} WHERE account_id = :account ORDER BY created_at, id",
