@@ -69,9 +69,17 @@ def test_without_a_server_the_account_is_there_at_the_next_start(textgate: Comma
     assert listed.count("\n") == 1
 
 
-@pytest.mark.parametrize("verb", ["password", "remove"])
-def test_an_account_that_does_not_exist_is_told(textgate: Command, verb: str) -> None:
-    words = ("--yes",) if verb == "remove" else ()
-    done = textgate("account", verb, "NOBODY", *words)
+@pytest.mark.parametrize("words", ["password NOBODY", "remove NOBODY", "remove NOBODY --yes"])
+def test_an_account_that_does_not_exist_is_told(textgate: Command, words: str) -> None:
+    done = textgate("account", *words.split())
     assert done.returncode == 1
     assert done.stderr.count("\n") == 1
+    assert "there is no account NOBODY" in done.stderr
+
+
+def test_an_account_is_not_removed_when_nobody_can_be_asked(textgate: Command) -> None:
+    textgate("account", "add", "--login", "OFFICE")
+    done = textgate("account", "remove", "OFFICE")
+    assert done.returncode == 2
+    assert "--yes" in done.stderr
+    assert textgate("account", "list").stdout.startswith("OFFICE\t")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, TypeVar
 from textgate.cli.exits import database_told
 from textgate.cli.output import GOOD, Output
 from textgate.config import Settings
+from textgate.domain.errors import NotFound
 from textgate.domain.times import rfc3339
 
 if TYPE_CHECKING:
@@ -34,8 +35,17 @@ def change_password(settings: Settings, output: Output, login: str, password: st
     _credentials(changed, output)
 
 
-def remove(settings: Settings, output: Output, login: str) -> None:
-    """Remove an account and everything that belongs to it; NotFound."""
+def remove(
+    settings: Settings, output: Output, login: str, *, make_sure: Callable[[], None]
+) -> None:
+    """Remove an account and everything that belongs to it; NotFound.
+
+    ``make_sure`` is called once the account is found; it raises if it is to stay.
+    """
+    rows = _in_the_house(settings, lambda house: house.accounts.list())
+    if login not in {row.login for row in rows}:
+        raise NotFound(f"there is no account {login}", field="login")
+    make_sure()
     _in_the_house(settings, lambda house: house.accounts.remove(login))
     output.say(f"removed {login}")
 

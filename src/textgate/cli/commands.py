@@ -278,8 +278,12 @@ def account_remove(
     from textgate.cli.accounts import remove
 
     settings = options.settings(config, data=data, database_url=database_url)
-    if not yes:
+
+    def make_sure() -> None:
+        if yes:
+            return
         if not sys.stdin.isatty():
             raise Stop(Exit.USAGE, "say --yes: there is nobody here to ask")
         typer.confirm(f"Remove {login} with everything that belongs to it?", abort=True)
-    remove(settings, Output(), login)
+
+    remove(settings, Output(), login, make_sure=make_sure)
