@@ -27,7 +27,7 @@ from textgate.gateway import channels, credentials
 from textgate.outbound.guard import Guard
 from textgate.outbound.http import HttpClient
 from textgate.store.base import Store, Tx
-from textgate.store.sqlite import SqliteStore
+from textgate.store.sqlite import PATIENCE_AT_END_S, SqliteStore
 from textgate.store.sqlite_file import sole_server
 
 log = structlog.get_logger("textgate")
@@ -197,11 +197,13 @@ async def _run(
     log.info("stopping")
     loop = asyncio.get_running_loop()
     end = loop.time() + settings.stop_timeout.total_seconds()
+    # Who waits behind another process's lock is told so while it can still be answered.
+    loop.call_at(end - PATIENCE_AT_END_S, store.lose_patience)
     services.stopping.set()
     server.should_exit = True
     with contextlib.suppress(TimeoutError):
         await asyncio.wait_for(serving, end - loop.time())
-    await engine.stop(max(0.5, end - loop.time()))
+    await engine.stop(max(PATIENCE_AT_END_S, end - loop.time()))
     log.info("stopped")
     return 0
 

@@ -5,7 +5,9 @@ import sqlite3
 import stat
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,8 @@ import httpx
 
 from textgate.testing.server import Server, start_server
 
+PROCESS_END_S = 1.0
+"""What an interpreter may take to end, on a busy machine."""
 MESSAGES = "/3rdparty/v1/messages"
 MESSAGE = {"textMessage": {"text": "Hello"}, "phoneNumbers": ["+12025550101"]}
 
@@ -74,3 +78,59 @@ def test_doctor_tells_whether_a_server_works_on_the_database(tmp_path: Path) -> 
         unserved = finding(server, "server")
         assert (unserved["level"], unserved["said"]) == ("ok", f"no server works on {file}")
         server.start()
+
+
+# --- a lock that is kept ---
+
+
+def test_while_the_database_is_locked_callers_are_told_so_and_later_all_is_well(
+    tmp_path: Path,
+) -> None:
+    with start_server(tmp_path) as server, client(server) as api:
+        add_simulator(api)
+        with locked(server):
+            health = api.get("/health")
+            assert (health.status_code, health.json()["status"]) == (503, "fail")
+            assert api.get("/health/live").status_code == 200
+            began = time.monotonic()
+            refused = api.post(MESSAGES, json=MESSAGE)
+            assert time.monotonic() - began < 8
+            assert refused.status_code == 503
+            assert int(refused.headers["Retry-After"]) > 0
+        assert api.get("/health").status_code == 200
+        assert api.post(MESSAGES, json=MESSAGE).status_code == 202
+
+
+def test_a_stop_ends_in_time_though_the_database_is_locked_and_loses_no_message(
+    tmp_path: Path,
+) -> None:
+    environ = {"TEXTGATE_STOP_TIMEOUT": "2s"}
+    with (
+        start_server(tmp_path, environ=environ) as server,
+        client(server) as api,
+        ThreadPoolExecutor(1) as caller,
+    ):
+        add_simulator(api, rate=1)
+        sent = [api.post(MESSAGES, json=MESSAGE).json()["id"] for _ in range(5)]
+        with locked(server):
+            waiting = caller.submit(api.post, MESSAGES, json=MESSAGE)
+            assert api.get("/health").status_code == 503  # by now the other's write waits too
+            began = time.monotonic()
+            assert server.stop() == 0
+            assert time.monotonic() - began < 2 + 1 + PROCESS_END_S
+            assert waiting.result().status_code == 503
+        server.start()
+        until = time.monotonic() + 20
+        while not all(state_of(api, one) == "Delivered" for one in sent):
+            assert time.monotonic() < until, server.log.read_text()
+            time.sleep(0.1)
+
+
+def add_simulator(api: httpx.Client, **more: Any) -> None:
+    wanted = {"provider": "simulator", "name": "sim", "settings": {}, **more}
+    answer = api.post("/v1/channels", json=wanted)
+    assert answer.status_code == 201, answer.text
+
+
+def state_of(api: httpx.Client, message: str) -> str:
+    return str(api.get(f"{MESSAGES}/{message}").json()["state"])

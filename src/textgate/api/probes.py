@@ -41,7 +41,7 @@ async def startup(call: Call[None, None]) -> Answer:
 
 
 async def ready(call: Call[None, None]) -> Answer:
-    """Able to work: the database answers."""
+    """Able to work: the database answers, and takes writes."""
     failed = 0 if await _database_answers(call) else 1
     status: Literal["pass", "fail"] = "fail" if failed else "pass"
     ping = HealthCheck("Database ping", "failed pings", failed, status)
@@ -52,7 +52,9 @@ async def ready(call: Call[None, None]) -> Answer:
 async def _database_answers(call: Call[None, None]) -> bool:
     try:
         async with asyncio.timeout(PING_TIMEOUT_S):
-            return await call.services.store.read(lambda tx: tx.one("SELECT 1")) is not None
+            await call.services.store.read(lambda tx: tx.one("SELECT 1"))
+            await call.services.store.write(lambda tx: None)  # empty: the disk is not waited for
+            return True
     except Exception:
         return False  # why is the log's business; a probe asks only whether
 
@@ -87,7 +89,7 @@ async def catalog(call: Call[None, None]) -> Content:
     )
 
 
-_FAILED = {503: "the database does not answer"}
+_FAILED = {503: "the database does not answer, or takes no writes"}
 
 HEALTH = tuple(
     Operation(

@@ -2,7 +2,7 @@
 claimed from the store when its time comes or somebody's lease ends."""
 
 import asyncio
-import contextlib
+import sys
 from collections.abc import Coroutine, Iterator
 from functools import partial
 from typing import Generic, Protocol, TypeVar
@@ -10,6 +10,7 @@ from typing import Generic, Protocol, TypeVar
 import structlog
 
 from textgate import telemetry
+from textgate.domain.errors import Unavailable
 from textgate.domain.times import Clock, Milliseconds
 from textgate.engine.alarm import Alarm
 from textgate.engine.lane import STALE_MS, Lane
@@ -28,6 +29,8 @@ LONGEST_MS = 66_000
 OVERDUE = "overdue"
 BREATH_MS = 5
 """At least so long between two claims."""
+RELEASE_S, CANCEL_S = 0.3, 0.3
+"""At a stop, whatever its bound: for the release of waiting work, and for what is cancelled."""
 
 log = structlog.get_logger("textgate.engine")
 
@@ -108,7 +111,7 @@ class Dispatcher(Generic[J]):
             try:
                 soonest = await self._claim()
             except Exception:
-                log.exception("claim failed", work=self._runner.work)
+                _note("claim failed", self._runner.work)
                 soonest = self._clock.now() + LOOK_EVERY_MS
             now = self._clock.now()
             self._measure(now)
@@ -241,7 +244,7 @@ class Dispatcher(Generic[J]):
             else:
                 await self._runner.run(job, lane)
         except Exception:  # a fault of ours: the lease's end brings the work back
-            log.exception("work failed", work=self._runner.work)
+            _note("work failed", self._runner.work)
         finally:
             lane.in_flight -= 1
             self._in_flight -= 1
@@ -265,22 +268,32 @@ class Dispatcher(Generic[J]):
             }
 
     async def stop(self, within_s: float) -> None:
-        """Begin nothing more, let what is under way finish within the bound, release the rest."""
+        """Begin nothing more, let what is under way finish within the bound, release the rest.
+
+        What the database does not take within the bound (``RELEASE_S`` at least) is left to the
+        next start, which ends all leases.
+        """
         self._stopping = True
         self._alarm.set(0)
         for lane in self._lanes.values():
             if lane.timer is not None:
                 lane.timer.cancel()
-        # What was committed before this write has been handed over when it returns.
-        await self._store.write(lambda tx: None)
-        await self._release_waiting()
+        loop = asyncio.get_running_loop()
+        ends = loop.time() + within_s
+        try:
+            async with asyncio.timeout(max(within_s, RELEASE_S)):
+                # What was committed before this write has been handed over when it returns.
+                await self._store.write(lambda tx: None)
+                await self._release_waiting()
+        except (TimeoutError, Unavailable):
+            log.warning("work in memory could not be released", work=self._runner.work)
         under_way = {*self._tasks, *self._running}
         if under_way:
-            _, under_way = await asyncio.wait(under_way, timeout=within_s)
+            _, under_way = await asyncio.wait(under_way, timeout=max(0.0, ends - loop.time()))
         for task in under_way:
             task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await task
+        if under_way:
+            await asyncio.wait(under_way, timeout=CANCEL_S)
 
     async def _release_waiting(self) -> None:
         waiting = [job for lane in self._lanes.values() for _, _, job in lane.waiting]
@@ -292,6 +305,15 @@ class Dispatcher(Generic[J]):
     async def _release(self, jobs: list[J]) -> None:
         for chunk in batched(jobs, CLAIM):
             await self._store.write(partial(_release_all, self._runner, chunk))
+
+
+def _note(event: str, work: str) -> None:
+    """Log what is being handled; a database that takes no writes now needs no traceback."""
+    problem = sys.exc_info()[1]
+    if isinstance(problem, Unavailable):
+        log.warning(event, work=work, why=problem.message)
+    else:
+        log.exception(event, work=work)
 
 
 def _release_all(runner: Runner[J], jobs: list[J], tx: Tx) -> None:

@@ -32,7 +32,7 @@ QUEUE_LIMIT = 20_000
 """Writes waiting; beyond it callers are refused rather than memory filled."""
 READERS = 3
 BUSY_RETRY_S = 0.005
-PATIENCE_S, PATIENCE_AT_CLOSE_S = 5.0, 0.3
+PATIENCE_S, PATIENCE_AT_END_S = 5.0, 0.3
 """How long another process may keep the lock before the waiting writes fail."""
 
 NOT_NOW = (apsw.BusyError, apsw.CantOpenError, apsw.FullError, apsw.IOError, apsw.ReadOnlyError)
@@ -280,12 +280,18 @@ class SqliteStore:
             tx.run("ROLLBACK")
             self._local.tx = tx
 
+    def lose_patience(self) -> None:
+        """From now on wait for another process's lock no longer than ``PATIENCE_AT_END_S``."""
+        self._patience_s = min(self._patience_s, PATIENCE_AT_END_S)
+
     async def close(self) -> None:
         """Finish the waiting writes, then close the file.
 
-        Another process's lock delays it by ``PATIENCE_AT_CLOSE_S`` at most: then they fail.
+        Another process's lock delays it by ``PATIENCE_AT_END_S`` at most: then they fail.
         """
-        self._patience_s = min(self._patience_s, PATIENCE_AT_CLOSE_S)
+        if not self._committer.is_alive():  # closed before
+            return
+        self.lose_patience()
         await self._idle.wait()
         self._commits.put(False)
         await self._loop.run_in_executor(None, self._committer.join)
