@@ -12,9 +12,11 @@ from textgate.domain.times import Clock, Milliseconds
 from textgate.store.accounts import Accounts, Logs, Tokens
 from textgate.store.base import Intake, Job, Row
 from textgate.store.channels import Channels
-from textgate.store.events import Deliveries, Events
+from textgate.store.deliveries import Deliveries
+from textgate.store.events import Events
 from textgate.store.inbox import Inbox
-from textgate.store.messages import Messages, Recipients
+from textgate.store.messages import Messages
+from textgate.store.recipients import Recipients
 from textgate.store.webhooks import Webhooks
 
 T = TypeVar("T")
