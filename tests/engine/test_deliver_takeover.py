@@ -2,8 +2,11 @@
 
 import asyncio
 
+import apsw
+import pytest
 from engine_world import PROVIDER, TAKEN, World
 
+from textgate.domain.errors import Unavailable
 from textgate.domain.lifecycle import State
 from textgate.store.base import LEASE_MS
 from textgate.store.sqlite import SqliteStore
@@ -72,4 +75,25 @@ async def test_an_attempt_that_never_reported_is_repeated_with_its_key_where_rep
     await world.settle_down()
     one, other = (r.headers["idempotency-key"] for r in world.far.requests[PROVIDER])
     assert one == other
+    assert await world.state("m1") is State.SENT
+
+
+async def test_a_result_is_kept_over_a_time_in_which_the_database_takes_none(world: World) -> None:
+    """Another process holds the lock for longer than a write waits; then it lets go."""
+    await world.channel()
+    gate = asyncio.Event()
+    world.far.on(PROVIDER, Say(body=TAKEN.body, hold=gate))
+    await world.start()
+    await world.submit(id="m1")
+    await world.settle_down()
+    other = apsw.Connection(str(world.path))
+    other.execute("BEGIN IMMEDIATE")
+    world.store.lose_patience()  # a write gives up soon
+    gate.set()
+    refused = asyncio.create_task(world.write(lambda tx: None))
+    with pytest.raises(Unavailable):
+        await refused
+    other.execute("ROLLBACK")
+    await world.live(2_000)
+    assert world.far.count(PROVIDER) == 1
     assert await world.state("m1") is State.SENT

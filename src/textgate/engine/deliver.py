@@ -22,6 +22,7 @@ from textgate.domain.retry import RetryPolicy
 from textgate.domain.signing import fingerprint
 from textgate.domain.times import Clock, Milliseconds
 from textgate.engine.dispatcher import OVERDUE
+from textgate.engine.insist import insist
 from textgate.engine.lane import Lane
 from textgate.gateway.receive import receive
 from textgate.gateway.settle import (
@@ -155,7 +156,7 @@ class Deliver:
             begun=not resend and leave is Leave.GO,
             receipts=opened.provider.receipts,
         )
-        decision = await self._store.write(lambda tx: settle(tx, job, report))
+        decision = await insist(self._store, self._clock, lambda tx: settle(tx, job, report))
         self._note(job, lane, report, decision)
 
     async def _attempt(self, opened: Opened, job: SendJob) -> Outcome:

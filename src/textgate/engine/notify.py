@@ -14,6 +14,7 @@ from textgate.domain.event import CallJob, Event, Webhook
 from textgate.domain.masking import mask_digits
 from textgate.domain.retry import WEBHOOK_RETRIES, RetryPolicy, webhook_policy
 from textgate.domain.times import Clock, Milliseconds
+from textgate.engine.insist import insist
 from textgate.engine.lane import Lane
 from textgate.gateway.tell import Call, settle_call
 from textgate.outbound.http import Failure, HttpClient, Reply
@@ -119,7 +120,9 @@ class Notify:
             timeout=TIMEOUT_S,
         )
         call = _judged(answer, job, listener.policy, started_at)
-        mine = await self._store.write(lambda tx: settle_call(tx, job, webhook, call))
+        mine = await insist(
+            self._store, self._clock, lambda tx: settle_call(tx, job, webhook, call)
+        )
         self._note(job, lane, call, mine)
 
     async def _listener(self, job: CallJob) -> Listener | None:
