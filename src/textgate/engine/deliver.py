@@ -92,6 +92,7 @@ class Deliver:
         self._policy = policy
         self._open: dict[str, Opened] = {}
         self._opening: dict[str, asyncio.Lock] = {}
+        self._replaced: list[Opened] = []  # by other settings; closed when they send no more
         self._tidy_at = -1
         """The generation of channels at which nothing kept was of a removed one."""
 
@@ -236,8 +237,8 @@ class Deliver:
             opened.channel, opened.generation = channel, generation
             return opened
         if opened is not None:
-            del self._open[job.lane]
-            await opened.instance.close()
+            self._replaced.append(self._open.pop(job.lane))
+            await self._close_replaced()
         if channel is None:
             return None
         try:
@@ -251,9 +252,16 @@ class Deliver:
         self._open[job.lane] = opened
         return opened
 
+    async def _close_replaced(self) -> None:
+        idle = [opened for opened in self._replaced if not opened.sending]
+        self._replaced = [opened for opened in self._replaced if opened.sending]
+        for opened in idle:
+            await opened.instance.close()
+
     async def forget_removed(self) -> None:
         """Close and forget channels that are no more, with their figures, unless one is sending;
         looks only when one may have gone."""
+        await self._close_replaced()
         generation = self._store.generation("channel")
         if generation == self._tidy_at:
             return
@@ -274,7 +282,7 @@ class Deliver:
         await self._store.write(lambda tx: receive(tx, receipt))
 
     async def close(self) -> None:
-        for opened in self._open.values():
+        for opened in (*self._open.values(), *self._replaced):
             await opened.instance.close()
 
 
