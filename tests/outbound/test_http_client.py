@@ -102,7 +102,7 @@ async def test_headers_are_kept_when_asked_for_and_only_then(http: HttpClient) -
     ("value", "status", "wants"),
     [
         ("120", 429, range(120, 121)),
-        (formatdate(time.time() + 90, usegmt=True), 503, range(80, 92)),
+        ("in 90 s", 503, range(80, 92)),
         ("0", 503, None),
         ("soon", 503, None),
         ("120", 200, None),
@@ -112,6 +112,8 @@ async def test_headers_are_kept_when_asked_for_and_only_then(http: HttpClient) -
 async def test_retry_after_is_understood_in_both_forms(
     http: HttpClient, value: str, status: int, wants: range | None
 ) -> None:
+    if value == "in 90 s":
+        value = formatdate(time.time() + 90, usegmt=True)
     answer = f"HTTP/1.1 {status} x\r\nRetry-After: {value}\r\nContent-Length: 0\r\n\r\n"
     async with far_side(answers(answer.encode())) as far:
         reply = await http.request("GET", far.url(), timeout=5)

@@ -95,9 +95,9 @@ class QuickProtocol(HttpToolsProtocol):
             parts += (name, b": ", value, b"\r\n")
         for name, value in lines:
             parts += (name, b": ", value, b"\r\n")
-            if name == b"connection":
-                cycle.keep_alive = False
-        if not cycle.keep_alive:
+        if any(name == b"connection" for name, _ in lines):  # an error that ends the connection
+            cycle.keep_alive = False
+        elif not cycle.keep_alive:
             parts.append(b"connection: close\r\n")
         parts += (b"\r\n", body)
         self.transport.write(b"".join(parts))
