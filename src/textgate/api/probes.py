@@ -6,6 +6,7 @@ import sys
 from typing import Any, Literal
 
 import msgspec
+import structlog
 
 from textgate import __version__
 from textgate.api.operation import Answer, Call, Content, Headers, Operation
@@ -13,6 +14,8 @@ from textgate.telemetry import CONTENT_TYPE
 
 RELEASE_ID = 1
 """An integer, as the original's clients want it."""
+log = structlog.get_logger("textgate.api")
+
 PING_TIMEOUT_S = 2.0
 _NO_STORE: Headers = (("Cache-Control", "no-store"),)
 
@@ -55,8 +58,9 @@ async def _database_answers(call: Call[None, None]) -> bool:
             await call.services.store.read(lambda tx: tx.one("SELECT 1"))
             await call.services.store.write(lambda tx: None)  # empty: the disk is not waited for
             return True
-    except Exception:
-        return False  # why is the log's business; a probe asks only whether
+    except Exception as error:  # a probe asks only whether; the log says why
+        log.warning("the database does not answer", error=type(error).__name__)
+        return False
 
 
 async def live(call: Call[None, None]) -> Answer:
