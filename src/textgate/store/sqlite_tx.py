@@ -99,7 +99,8 @@ class SqliteTx:
         self.soonest = at if self.soonest is None else min(self.soonest, at)
 
     def shrink(self) -> None:
-        self.run(f"PRAGMA incremental_vacuum({SHRINK_PAGES})")
+        # A row for each page: unless all are fetched, the statement stays open and no commit is made.
+        self.all(f"PRAGMA incremental_vacuum({SHRINK_PAGES})")
 
     def memo(self, noun: str, key: str, load: Callable[[], T]) -> T:
         place = (noun, key)
