@@ -99,7 +99,7 @@ class SqliteTx:
         self.soonest = at if self.soonest is None else min(self.soonest, at)
 
     def shrink(self) -> None:
-        # A row for each page: unless all are fetched, the statement stays open and no commit is made.
+        # A row for each page: until all are fetched, the statement is open and stops the COMMIT.
         self.all(f"PRAGMA incremental_vacuum({SHRINK_PAGES})")
 
     def memo(self, noun: str, key: str, load: Callable[[], T]) -> T:
