@@ -3,7 +3,7 @@
 import os
 import subprocess
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -65,9 +65,10 @@ def stop(process: subprocess.Popen[bytes], *, within_s: float = 15) -> None:
         process.wait()
 
 
-def wait_until(ready: object, *, what: str, within_s: float = 30, every_s: float = 0.05) -> None:
+def wait_until(
+    ready: Callable[[], bool], *, what: str, within_s: float = 30, every_s: float = 0.05
+) -> None:
     """Ask ``ready()`` until it is true; OSError counts as not yet. Raises TimeoutError."""
-    assert callable(ready)
     limit = time.monotonic() + within_s
     while True:
         with suppress(OSError):

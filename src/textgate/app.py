@@ -111,20 +111,13 @@ class AccountBook:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class House:
-    """An installation opened by a command, with or without a running server beside it."""
-
-    accounts: AccountBook
-
-
 @contextlib.asynccontextmanager
-async def open_house(settings: Settings) -> AsyncIterator[House]:
-    """Open the data folder, made if need be."""
+async def open_accounts(settings: Settings) -> AsyncIterator[AccountBook]:
+    """Open the data folder, made if need be, with or without a running server beside it."""
     _make_folder(settings.data)
     store = SqliteStore(settings.database, SystemClock())
     try:
-        yield House(AccountBook(store, guard_of(settings)))
+        yield AccountBook(store, guard_of(settings))
     finally:
         await store.close()
 

@@ -46,16 +46,16 @@ class Counter(Collector):
     """Counts, by the values of its labels."""
 
     def __init__(self, name: str, documentation: str, labels: Iterable[str] = ()) -> None:
-        self._about = (name, documentation, None, tuple(labels))
+        self._about = (name, documentation, tuple(labels))
         self._counts: dict[tuple[str, ...], int] = {}
-        _COUNTED.append((self._about[3], self._counts))
+        _COUNTED.append((self._about[2], self._counts))
         _REGISTRY.register(self)
 
     def inc(self, *labels: str) -> None:
         self._counts[labels] = self._counts.get(labels, 0) + 1
 
     def collect(self) -> Iterator[Metric]:
-        name, documentation, _, labels = self._about
+        name, documentation, labels = self._about
         family = CounterMetricFamily(name, documentation, labels=labels)
         for values, count in self._counts.items():
             family.add_metric(values, count)

@@ -7,7 +7,7 @@ from importlib.resources import files
 import msgspec
 
 from textgate.api.openapi import build_document
-from textgate.api.operation import Call, Content, Group, Headers, Operation
+from textgate.api.operation import Call, Content, Group, Handler, Headers, Operation
 from textgate.domain.errors import NotFound
 
 VIEWER = "vendor/swagger-ui"
@@ -74,5 +74,5 @@ def documents(groups: Iterable[Group]) -> tuple[Operation, ...]:
     )
 
 
-def _public(path: str, summary: str, handler: object) -> Operation:
-    return Operation("GET", path, summary, "documents", None, handler, public=True)  # type: ignore[arg-type]
+def _public(path: str, summary: str, handler: Handler) -> Operation:
+    return Operation("GET", path, summary, "documents", None, handler, public=True)

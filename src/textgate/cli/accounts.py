@@ -11,19 +11,19 @@ from textgate.domain.errors import NotFound
 from textgate.domain.times import rfc3339
 
 if TYPE_CHECKING:
-    from textgate.app import Credentials, House
+    from textgate.app import AccountBook, Credentials
 
 T = TypeVar("T")
 
 
 def add(settings: Settings, output: Output, login: str | None) -> None:
     """Add an account; Conflict if the login is taken."""
-    _credentials(_in_the_house(settings, lambda house: house.accounts.add(login)), output)
+    _credentials(_with_accounts(settings, lambda accounts: accounts.add(login)), output)
 
 
 def show(settings: Settings, output: Output) -> None:
     """List the accounts."""
-    rows = _in_the_house(settings, lambda house: house.accounts.list())
+    rows = _with_accounts(settings, lambda accounts: accounts.list())
     for row in rows:
         output.item({"login": row.login, "created_at": rfc3339(row.created_at)})
     output.table(("login", "created"), [(row.login, rfc3339(row.created_at)) for row in rows])
@@ -31,7 +31,7 @@ def show(settings: Settings, output: Output) -> None:
 
 def change_password(settings: Settings, output: Output, login: str, password: str | None) -> None:
     """Set a password, made up if None; NotFound if there is no such account."""
-    changed = _in_the_house(settings, lambda house: house.accounts.set_password(login, password))
+    changed = _with_accounts(settings, lambda accounts: accounts.set_password(login, password))
     _credentials(changed, output)
 
 
@@ -42,11 +42,11 @@ def remove(
 
     ``make_sure`` is called once the account is found; it raises if it is to stay.
     """
-    rows = _in_the_house(settings, lambda house: house.accounts.list())
+    rows = _with_accounts(settings, lambda accounts: accounts.list())
     if login not in {row.login for row in rows}:
         raise NotFound(f"there is no account {login}", field="login")
     make_sure()
-    _in_the_house(settings, lambda house: house.accounts.remove(login))
+    _with_accounts(settings, lambda accounts: accounts.remove(login))
     output.say(f"removed {login}")
 
 
@@ -56,12 +56,12 @@ def _credentials(made: "Credentials", output: Output) -> None:
     output.say(f"password  {made.password}", GOOD)
 
 
-def _in_the_house(settings: Settings, work: "Callable[[House], Awaitable[T]]") -> T:
-    from textgate.app import open_house
+def _with_accounts(settings: Settings, work: "Callable[[AccountBook], Awaitable[T]]") -> T:
+    from textgate.app import open_accounts
 
     async def inside() -> T:
-        async with open_house(settings) as house:
-            return await work(house)
+        async with open_accounts(settings) as accounts:
+            return await work(accounts)
 
     with database_told(settings.database):
         return asyncio.run(inside())

@@ -20,7 +20,7 @@ from textgate.domain.outcome import Accepted, Deferred, Outcome, Reason, Unknown
 from textgate.domain.phone import mask
 from textgate.domain.retry import RetryPolicy
 from textgate.domain.signing import fingerprint
-from textgate.domain.times import Clock, Milliseconds
+from textgate.domain.times import Clock, Milliseconds, milliseconds
 from textgate.engine.dispatcher import OVERDUE
 from textgate.engine.insist import insist
 from textgate.engine.lane import Lane
@@ -214,7 +214,7 @@ class Deliver:
         """A far side that names a time is left alone until then."""
         if isinstance(outcome, Deferred) and outcome.reason is Reason.RATE_LIMITED:
             asked = outcome.after or timedelta()
-            until = now + min(asked, timedelta(minutes=5)) // timedelta(milliseconds=1)
+            until = now + milliseconds(min(asked, timedelta(minutes=5)))
             lane.breaker.resting_until = max(lane.breaker.resting_until, until)
 
     async def _opened(self, job: SendJob) -> Opened | None:

@@ -9,16 +9,12 @@ from typing import Any
 
 import pycurl
 
+from textgate.outbound.connection import IDLE_REPEATABLE_S, IDLE_S
 from textgate.outbound.diagnosis import kind_of, sentence
 from textgate.outbound.driver import Driver
 from textgate.outbound.guard import Guard
 from textgate.outbound.reply import BODY_LIMIT, Failure, FailureKind, Reply
 from textgate.outbound.url import Url
-
-_IDLE_S, _IDLE_REPEATABLE_S = 4, 60
-"""How long a kept connection may have been idle to be used again. Servers close theirs after 5 s
-and more, and a request that crosses with the closing is lost without a trace: then whoever may
-not simply repeat it does not know whether it was acted on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +122,7 @@ class Transfer:
     def _set_repeatable(self, repeatable: bool) -> None:
         """Choose connections by what it means to lose one."""
         self._repeatable = repeatable
-        self.curl.setopt(pycurl.MAXAGE_CONN, _IDLE_REPEATABLE_S if repeatable else _IDLE_S)
+        self.curl.setopt(pycurl.MAXAGE_CONN, int(IDLE_REPEATABLE_S if repeatable else IDLE_S))
         # An HTTP/2 server that ends a connection drops the streams it has not begun, as a matter
         # of course and often under load. They are sent again, so they must be repeatable. Without
         # several streams on a connection HTTP/2 only costs twice the time of HTTP/1.1.

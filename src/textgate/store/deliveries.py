@@ -105,21 +105,11 @@ class Deliveries(Lanes):
         *,
         event_id: str | None = None,
         states: tuple[DeliveryState, ...] = (DeliveryState.DEAD,),
-        since: Milliseconds = 0,
-        until: Milliseconds | None = None,
         limit: int = 1000,
     ) -> int:
         """Make deliveries due again from the start of the schedule; return how many."""
-        where = f"lane = :lane AND created_at >= :since AND {_among(states)}"
-        values: dict[str, object] = {
-            "lane": lane,
-            "since": since,
-            "now": self._tx.now,
-            "limit": limit,
-        }
-        if until is not None:
-            where += " AND created_at < :until"
-            values["until"] = until
+        where = f"lane = :lane AND {_among(states)}"
+        values: dict[str, object] = {"lane": lane, "now": self._tx.now, "limit": limit}
         if event_id is not None:
             where += " AND account_id = :account AND event_id = :event"
             values |= {"account": account_id, "event": event_id}

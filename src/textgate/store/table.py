@@ -7,8 +7,9 @@ from typing import Any, Generic, TypeVar, Union, get_args, get_origin, get_type_
 
 import msgspec
 
+from textgate.store.base import Row
+
 T = TypeVar("T", bound=msgspec.Struct)
-Row = tuple[Any, ...]
 
 
 class Table(Generic[T]):

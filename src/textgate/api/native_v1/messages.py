@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 import msgspec
 
-from textgate.api.fields import DateTime, Instant
+from textgate.api.fields import DateTime, Instant, plain
 from textgate.api.native_v1.paging import (
     Page,
     Paging,
@@ -120,8 +120,8 @@ def _submission(body: NewMessage) -> Submission:
         delivery_report=body.delivery_report,
         priority=body.priority,
         ttl_ms=None if body.ttl_s is None else body.ttl_s * 1000,
-        valid_until=None if body.valid_until is None else int(body.valid_until),
-        schedule_at=None if body.schedule_at is None else int(body.schedule_at),
+        valid_until=plain(body.valid_until),
+        schedule_at=plain(body.schedule_at),
         context=body.context,
     )
 
