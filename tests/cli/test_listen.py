@@ -1,8 +1,10 @@
 """``textgate listen``: real webhook calls, signed by us and by the standard's own library."""
 
 import json
+import signal
 import subprocess
 import time
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -166,9 +168,16 @@ def test_what_a_caller_sends_cannot_steer_the_terminal(textgate: Command) -> Non
     assert "\x9b" not in said
 
 
-def test_an_interrupt_is_a_good_end(textgate: Command) -> None:
-    import signal
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """Who runs the tests in the background ignores SIGINT, and children would inherit that."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
+
+@pytest.mark.usefixtures("interruptible")
+def test_an_interrupt_is_a_good_end(textgate: Command) -> None:
     process = textgate.start("listen")
     assert process.stdout is not None
     process.stdout.readline()
