@@ -1,5 +1,6 @@
 """What the tests of the command line share."""
 
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -22,3 +23,11 @@ def tls() -> tuple[Path, Path]:
     """A certificate for localhost, and its key."""
     folder = Path(__file__).parents[1] / "tls"
     return folder / "localhost.pem", folder / "localhost.key"
+
+
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """Who runs the tests in the background ignores SIGINT, and children would inherit that."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)

@@ -4,7 +4,6 @@ import json
 import signal
 import subprocess
 import time
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -166,14 +165,6 @@ def test_what_a_caller_sends_cannot_steer_the_terminal(textgate: Command) -> Non
     assert "\\x1b[2Jcleared \\x9b31m" in said
     assert "\x1b" not in said
     assert "\x9b" not in said
-
-
-@pytest.fixture
-def interruptible() -> Iterator[None]:
-    """Who runs the tests in the background ignores SIGINT, and children would inherit that."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
 
 
 @pytest.mark.usefixtures("interruptible")

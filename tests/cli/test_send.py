@@ -109,6 +109,7 @@ def test_events_are_printed_oldest_first_and_can_be_taken_up_again(client: Comma
     assert lines(rest.stdout)[: len(events) - 1] == events[1:]
 
 
+@pytest.mark.usefixtures("interruptible")
 def test_events_are_printed_as_they_happen(client: Command) -> None:
     tail = client.start("events", "tail", "--after", "latest", "--json")
     assert tail.stdout is not None
