@@ -14,7 +14,7 @@ from textgate.domain.event import CallAttempt, Delivery, Event, EventType, Webho
 from textgate.domain.lifecycle import State
 from textgate.domain.message import Message, Recipient, SendAttempt, Submission
 from textgate.domain.retry import MESSAGE_POLICY, RetryPolicy
-from textgate.domain.times import Clock, Milliseconds
+from textgate.domain.times import Milliseconds
 from textgate.engine.engine import Engine
 from textgate.gateway import channels, webhooks
 from textgate.gateway.announce import announce
@@ -114,11 +114,10 @@ class World:
         channel_concurrency: int = 32,
         webhook_concurrency: int = 64,
         webhook_concurrency_total: int = 512,
-        clock: Clock | None = None,
     ) -> Engine:
         engine = Engine(
             self.store,
-            clock or self.clock,
+            self.clock,
             self.http,
             self.guard,
             policy=self.policy,
@@ -162,6 +161,12 @@ class World:
             await self.settle_down()
         self.clock.advance(end - self.clock.now())
         await self.settle_down()
+
+    async def until_the_store_is_asked(self) -> None:
+        """Return in the turn of the loop in which somebody's work first waits for the store."""
+        async with asyncio.timeout(PATIENCE_S):
+            while not self.store.waiting:
+                await asyncio.sleep(0)
 
     # Doing.
 
@@ -214,11 +219,31 @@ class World:
             payload={"n": 1},
         )
 
+    async def taken_elsewhere(self, lane: str, make: Callable[[Tx], object]) -> None:
+        """Let another process make work for a channel or webhook, take it, and vanish."""
+        other = SqliteStore(self.path, self.clock)
+        _, sends, calls = await other.write(
+            lambda tx: (make(tx), tx.recipients.take(lane, 1), tx.deliveries.take(lane, 1))
+        )
+        assert len(sends) + len(calls) == 1
+        await other.close()
+
     async def submit_many(self, count: int, **wanted: Any) -> None:
         """Submit m0, m1 … in writes that share their commits."""
         await asyncio.gather(*(self.submit(id=f"m{n}", **wanted) for n in range(count)))
 
     # Looking.
+
+    def note_times(self, path: str, *says: Say, then: Say) -> list[Milliseconds]:
+        """Script a path; return a list that will hold how long from now each request came."""
+        start, times, left = self.clock.now(), list[Milliseconds](), list(says)
+
+        def script(request: Request) -> Say:
+            times.append(self.clock.now() - start)
+            return left.pop(0) if left else then
+
+        self.far.on(path, script=script)
+        return times
 
     async def state(self, message_id: str) -> State:
         return (await self.recipient(message_id)).state

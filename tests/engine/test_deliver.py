@@ -3,7 +3,8 @@
 import asyncio
 
 import pytest
-from engine_world import DAY_MS, NUMBER, OTHER, PROVIDER, TAKEN, World
+from engine_world import DAY_MS, NUMBER, OTHER, PATIENCE_S, PROVIDER, TAKEN, World
+from structlog.testing import capture_logs
 
 from textgate.domain.lifecycle import State
 from textgate.domain.outcome import Reason
@@ -107,8 +108,9 @@ async def test_an_answer_that_never_comes_is_in_doubt_and_repeated_by_the_same_c
     world.far.on(PROVIDER, Say(hold=asyncio.Event()), script=lambda r: TAKEN)
     await world.start()
     await world.submit(id="m1")
-    while not await world.attempts("m1"):
-        await asyncio.sleep(0.05)  # the client's timeout is of real time
+    async with asyncio.timeout(PATIENCE_S):  # the client's timeout, too, is of real time
+        while not await world.attempts("m1"):
+            await asyncio.sleep(0.05)
     [attempt] = await world.attempts("m1")
     assert (attempt.outcome, attempt.reason) == ("unknown", Reason.TIMEOUT)
     await world.leap(5_000)
@@ -235,7 +237,7 @@ async def test_a_renamed_channel_stays_open_and_its_receipts_arrive(world: World
 async def test_a_channel_whose_settings_cannot_be_read_any_more_fails_and_says_so(
     world: World,
 ) -> None:
-    await world.channel(rate=1.0)
+    channel = await world.channel(rate=1.0)
     await world.start()
     await world.submit(id="m1")
     await world.settle_down()
@@ -246,5 +248,10 @@ async def test_a_channel_whose_settings_cannot_be_read_any_more_fails_and_says_s
         tx.changed("channel")
 
     await world.write(spoil)
-    await world.live(2_000)
+    with capture_logs() as logs:
+        await world.live(2_000)
     assert await world.state("m2") is State.FAILED
+    assert (await world.recipient("m2")).reason == Reason.NO_CHANNEL
+    [said] = [line for line in logs if line["event"] == "channel cannot be opened"]
+    assert (said["log_level"], said["channel"]) == ("error", channel.id)
+    assert "is required" in said["problem"]

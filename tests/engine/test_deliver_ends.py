@@ -10,12 +10,8 @@ from textgate.domain.lifecycle import State
 from textgate.domain.outcome import Reason
 from textgate.engine.housekeeping import GAUGES_EVERY_MS
 from textgate.gateway.cancel import cancel
-from textgate.store.base import LEASE_MS, Tx
-from textgate.store.sqlite import SqliteStore
+from textgate.store.base import Tx
 from textgate.testing.far_side import Say
-
-BUSY = Say(503, b'{"code":"unknown_error"}')
-REFUSED = Say(200, b'{"code":"delivery_rejected"}')
 
 
 async def test_a_message_that_cannot_go_out_expires_at_its_deadline(world: World) -> None:
@@ -133,14 +129,11 @@ async def test_the_outcome_decides_when_an_attempt_is_cancelled_under_way(
 async def test_a_cancelled_message_is_not_sent_by_who_takes_it_over(world: World) -> None:
     """Its first taker vanished, perhaps in the attempt, and the wish to cancel came meanwhile."""
     channel = await world.channel()
-    other = SqliteStore(world.path, world.clock)
-    make = world.submission(id="m1")
-    await other.write(lambda tx: (make(tx), tx.recipients.take(channel.id, 1)))
-    await other.write(lambda tx: cancel(tx, world.account, "m1"))
-    await other.close()
+    await world.taken_elsewhere(channel.id, world.submission(id="m1"))
+    await world.write(lambda tx: cancel(tx, world.account, "m1"))
     assert await world.state("m1") is State.CANCELLING
     await world.start()
-    await world.live(LEASE_MS + 10)
+    await world.settle_down()  # the start ends all leases
     assert world.far.count(PROVIDER) == 0
     assert await world.state("m1") is State.FAILED  # nobody can say that it has not gone out
     assert await world.told() == ["sms:failed"]

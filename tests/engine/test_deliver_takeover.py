@@ -9,11 +9,7 @@ from engine_world import PROVIDER, TAKEN, World
 from textgate.domain.errors import Unavailable
 from textgate.domain.lifecycle import State
 from textgate.store.base import LEASE_MS
-from textgate.store.sqlite import SqliteStore
 from textgate.testing.far_side import Say
-
-BUSY = Say(503, b'{"code":"unknown_error"}')
-REFUSED = Say(200, b'{"code":"delivery_rejected"}')
 
 
 async def test_the_work_of_a_process_that_vanished_is_taken_when_its_lease_ends(
@@ -21,10 +17,7 @@ async def test_the_work_of_a_process_that_vanished_is_taken_when_its_lease_ends(
 ) -> None:
     channel = await world.channel()
     await world.start()
-    other = SqliteStore(world.path, world.clock)
-    make = world.submission(id="m1")
-    await other.write(lambda tx: (make(tx), tx.recipients.take(channel.id, 1)))
-    await other.close()
+    await world.taken_elsewhere(channel.id, world.submission(id="m1"))
     await world.live(LEASE_MS - 10)
     assert world.far.count(PROVIDER) == 0
     await world.live(20)
@@ -34,10 +27,7 @@ async def test_the_work_of_a_process_that_vanished_is_taken_when_its_lease_ends(
 
 async def test_the_work_of_the_process_before_is_taken_at_the_start(world: World) -> None:
     channel = await world.channel()
-    other = SqliteStore(world.path, world.clock)
-    make = world.submission(id="m1")
-    await other.write(lambda tx: (make(tx), tx.recipients.take(channel.id, 1)))
-    await other.close()
+    await world.taken_elsewhere(channel.id, world.submission(id="m1"))
     await world.start()
     await world.settle_down()
     assert await world.state("m1") is State.SENT
@@ -90,9 +80,9 @@ async def test_a_result_is_kept_over_a_time_in_which_the_database_takes_none(wor
     other.execute("BEGIN IMMEDIATE")
     world.store.lose_patience()  # a write gives up soon
     gate.set()
-    refused = asyncio.create_task(world.write(lambda tx: None))
-    with pytest.raises(Unavailable):
-        await refused
+    await world.until_the_store_is_asked()  # the result waits
+    with pytest.raises(Unavailable):  # and all that waits is refused together
+        await world.write(lambda tx: None)
     other.execute("ROLLBACK")
     await world.live(2_000)
     assert world.far.count(PROVIDER) == 1

@@ -13,19 +13,7 @@ from textgate.gateway import credentials
 from textgate.testing.far_side import OK, Request, Say
 
 NO = Say(500)
-SCHEDULE = [10 * 2**n for n in range(14)]
-
-
-def note_times(world: World, path: str = HOOK, *says: Say, then: Say = OK) -> list[int]:
-    """Script a path; return a list that will hold the seconds at which each call came."""
-    start, times, left = world.clock.now(), list[int](), list(says)
-
-    def script(request: Request) -> Say:
-        times.append((world.clock.now() - start) // 1000)
-        return left.pop(0) if left else then
-
-    world.far.on(path, script=script)
-    return times
+SCHEDULE = [10_000 * 2**n for n in range(14)]
 
 
 async def test_an_event_is_told_once_with_the_five_members(world: World) -> None:
@@ -48,12 +36,12 @@ async def test_an_event_is_told_once_with_the_five_members(world: World) -> None
 
 async def test_all_fifteen_calls_come_at_exactly_their_times(world: World) -> None:
     webhook = await world.webhook()
-    times = note_times(world, then=NO)
+    times = world.note_times(HOOK, then=NO)
     await world.start()
     await world.happen()
     await world.settle_down()
-    for calls, wait_s in enumerate(SCHEDULE, start=1):
-        await world.leap(wait_s * 1000 - 10)
+    for calls, wait_ms in enumerate(SCHEDULE, start=1):
+        await world.leap(wait_ms - 10)
         assert len(times) == calls  # not a moment too early
         await world.leap(10)
         assert len(times) == calls + 1
@@ -129,17 +117,17 @@ async def test_retry_after_lengthens_a_wait_and_never_shortens_it(
     await world.webhook()
     long = Say(status, headers={"Retry-After": "300"})
     short = Say(status, headers={"Retry-After": "1"})
-    times = note_times(world, HOOK, long, short)
+    times = world.note_times(HOOK, long, short, then=OK)
     await world.start()
     await world.happen()
     await world.live(299_000)
     assert times == [0]
     await world.live(1_100)
-    assert times == [0, 300]
+    assert times == [0, 300_000]
     await world.live(19_000)
-    assert times == [0, 300]
+    assert times == [0, 300_000]
     await world.live(1_100)
-    assert times == [0, 300, 320]
+    assert times == [0, 300_000, 320_000]
 
 
 @pytest.mark.parametrize("bad", [Say(302, headers={"Location": "/hook"}), Say(drop=True), Say(404)])
