@@ -131,11 +131,13 @@ def test_something_follows_from_everything(
             assert attempt <= len(MESSAGE_POLICY.waits)
         case Reroute():
             assert others
+        case _:
+            pytest.fail(f"nothing follows: {decision!r}")
 
 
-@given(outcomes, st.integers(1, 20), st.booleans(), st.booleans())
+@given(outcomes, st.integers(1, 20), st.booleans())
 def test_without_waits_and_without_others_the_first_outcome_is_the_last_word(
-    outcome: Outcome, attempt: int, resend: bool, others: bool
+    outcome: Outcome, attempt: int, resend: bool
 ) -> None:
     decision = decide(
         outcome, RetryPolicy(()), attempt=attempt, dice=0.0, resend=resend, others=False

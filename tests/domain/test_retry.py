@@ -8,7 +8,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from textgate.domain.retry import MESSAGE_POLICY, RetryPolicy, webhook_policy
-from textgate.domain.times import milliseconds
 
 dice = st.integers(0, 999).map(lambda n: n / 1000)
 jitters = st.integers(0, 100).map(lambda n: n / 100)
@@ -92,10 +91,3 @@ def test_the_higher_the_dice_the_longer_the_wait(
         assert low is not None
         assert high is not None
         assert low <= high
-
-
-@given(st.integers(0, 14))
-def test_a_wait_is_whole_milliseconds_as_the_store_keeps_it(attempt: int) -> None:
-    wait = webhook_policy().wait(max(1, attempt), 0.3)
-    assert wait is not None
-    assert timedelta(milliseconds=milliseconds(wait)) == wait

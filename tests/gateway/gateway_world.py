@@ -92,11 +92,12 @@ class World:
         )
 
     async def submit(self, *numbers: str, **wanted: Any) -> Submitted:
-        submission = Submission(numbers=numbers or (NUMBER,), **{"text": "Hello", **wanted})
-        checked = check(submission, default_region=None)
-        return await self.write(
-            lambda tx: submit(tx, self.account, checked, validity_ms=3 * DAY_MS)
-        )
+        return await self.write(self.submission(*numbers, **wanted))
+
+    def submission(self, *numbers: str, **wanted: Any) -> Callable[[Tx], Submitted]:
+        asked = Submission(numbers=numbers or (NUMBER,), **{"text": "Hello", **wanted})
+        checked = check(asked, default_region=None)
+        return lambda tx: submit(tx, self.account, checked, validity_ms=3 * DAY_MS)
 
     async def take(self, channel: Channel, limit: int = 10) -> list[SendJob]:
         """Claim what is due of a channel, as the engine of any process does."""

@@ -13,7 +13,7 @@ from textgate.domain.message import SendJob
 from textgate.domain.outcome import Accepted, Deferred, Reason, Rejected, Unknown
 from textgate.gateway.cancel import cancel
 from textgate.gateway.settle import Leave, begin, expire, give_up, postpone
-from textgate.store.base import LEASE_MS
+from textgate.store.base import LEASE_MS, Tx
 
 BUSY = Deferred(Reason.UNREACHABLE, "nobody answers")
 
@@ -63,14 +63,16 @@ async def test_a_repeat_with_the_same_content_tells_what_became_of_the_first(wor
     assert await world.take(channel) == []
 
 
-@pytest.mark.parametrize("other", [{"text": "Other"}, {"numbers": (OTHER,)}, {"priority": 1}])
+@pytest.mark.parametrize(
+    ("number", "other"), [(NUMBER, {"text": "Other"}), (OTHER, {}), (NUMBER, {"priority": 1})]
+)
 async def test_the_same_id_with_other_content_is_a_conflict(
-    world: World, other: dict[str, Any]
+    world: World, number: str, other: dict[str, Any]
 ) -> None:
     channel = await world.channel()
     await world.submit(id="m1")
     with pytest.raises(Conflict):
-        await world.submit(*other.pop("numbers", (NUMBER,)), id="m1", **other)
+        await world.submit(number, id="m1", **other)
     assert len(await world.take(channel)) == 1
 
 
@@ -559,18 +561,13 @@ async def test_a_careful_attempt_is_on_record_from_its_beginning(world: World) -
 
 
 async def test_a_write_that_fails_hands_nothing_to_the_engine(world: World) -> None:
+    def submit_and_fail(tx: Tx) -> None:
+        world.submission(id="m1")(tx)
+        raise Conflict("and then something goes wrong")
+
     await world.channel()
     hands = world.hire()
     with pytest.raises(Conflict):
-        await world.write(lambda tx: _submit_and_fail(tx, world))
+        await world.write(submit_and_fail)
     assert hands.held == []
     assert await world.write(lambda tx: tx.messages.get(world.account, "m1")) is None
-
-
-def _submit_and_fail(tx: Any, world: World) -> None:
-    from textgate.domain.message import Submission
-    from textgate.gateway.submit import check, submit
-
-    checked = check(Submission(numbers=(NUMBER,), text="Hello", id="m1"), default_region=None)
-    submit(tx, world.account, checked, validity_ms=DAY_MS)
-    raise Conflict("and then something goes wrong")

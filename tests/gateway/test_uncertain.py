@@ -4,7 +4,7 @@ from datetime import timedelta
 
 from gateway_world import World
 
-from textgate.domain.decision import Reroute, Retry
+from textgate.domain.decision import Retry
 from textgate.domain.lifecycle import State
 from textgate.domain.outcome import Deferred, Reason, Unknown
 from textgate.gateway.cancel import cancel
@@ -23,14 +23,6 @@ async def test_it_goes_through_no_other_channel_later(world: World) -> None:
     [again] = await world.take(first)
     assert isinstance(await world.settle(again, BUSY, resend=True), Retry)
     assert (await world.recipient("m1")).lane == first.id
-
-
-async def test_what_surely_has_not_gone_out_goes_through_the_next(world: World) -> None:
-    first, second = await world.channel("a"), await world.channel("b")
-    await world.submit(id="m1")
-    [job] = await world.take(first)
-    assert isinstance(await world.settle(job, BUSY, resend=True), Reroute)
-    assert (await world.recipient("m1")).lane == second.id
 
 
 async def test_a_channel_that_rests_keeps_it(world: World) -> None:

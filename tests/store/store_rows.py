@@ -1,13 +1,15 @@
-"""Rows to put into a store."""
+"""Rows to put into a store, and a taker of the work that it hands over."""
 
 from typing import Any
 
 import msgspec
 
-from textgate.domain.account import Account, Channel
-from textgate.domain.event import Delivery, DeliveryState, Event, Webhook
+from textgate.domain.account import Account, Channel, Token
+from textgate.domain.event import CallAttempt, Delivery, DeliveryState, Event, Webhook
+from textgate.domain.inbound import Inbound
 from textgate.domain.lifecycle import State
-from textgate.domain.message import Message, Recipient
+from textgate.domain.message import Message, Recipient, SendAttempt
+from textgate.store.base import Job
 
 ACCOUNT = Account(
     id="acc",
@@ -18,6 +20,16 @@ ACCOUNT = Account(
     webhook_secret="secret",
     previous_secret=None,
     previous_secret_until=0,
+)
+TOKEN = Token(
+    account_id="acc",
+    id="t1",
+    parent_id=None,
+    scopes=("messages:send", "messages:read"),
+    refresh=False,
+    created_at=1,
+    expires_at=1_000,
+    revoked_at=None,
 )
 CHANNEL = Channel(
     account_id="acc",
@@ -66,6 +78,27 @@ RECIPIENT = Recipient(
     due_at=0,
     deadline=10**15,
 )
+SEND_ATTEMPT = SendAttempt(
+    account_id="acc",
+    message_id="m1",
+    n=0,
+    attempt=1,
+    channel_id="lane-1",
+    started_at=1_000,
+    elapsed_ms=1.5,
+    outcome="accepted",
+)
+INBOUND = Inbound(
+    account_id="acc",
+    id="i1",
+    type="SMS",
+    device_id="lane-1",
+    sender="+41790000010",
+    recipient=None,
+    sim_number=None,
+    content="Hello",
+    created_at=1_000,
+)
 EVENT = Event(
     account_id="acc",
     id="e1",
@@ -85,6 +118,17 @@ DELIVERY = Delivery(
     due_at=0,
     created_at=1_000,
 )
+CALL_ATTEMPT = CallAttempt(
+    account_id="acc",
+    event_id="e1",
+    lane="key-1",
+    attempt=1,
+    started_at=1_000,
+    elapsed_ms=1.5,
+    status=200,
+    ok=True,
+    detail=None,
+)
 WEBHOOK = Webhook(
     account_id="acc",
     id="hook-1",
@@ -97,6 +141,24 @@ WEBHOOK = Webhook(
     created_at=1,
     updated_at=1,
 )
+
+
+class Taker:
+    """Has room for everything, keeps what it is given, and gives nothing back."""
+
+    def __init__(self) -> None:
+        self.taken: list[Job] = []
+
+    def room(self, job_type: type[Job], lane: str) -> bool:
+        return True
+
+    def take(self, job: Job) -> None:
+        self.taken.append(job)
+
+    def withdraw(self, job: Job) -> bool:
+        return False
+
+    def poke(self, at: int) -> None: ...
 
 
 def like(row: Any, **changes: Any) -> Any:

@@ -1,18 +1,35 @@
-"""Every promise of ``Store`` and ``Tx``."""
+"""The promises of ``Store`` and ``Tx``."""
 
 import asyncio
+import time
 from pathlib import Path
 
 import apsw
 import pytest
-from store_rows import ACCOUNT, CHANNEL, DELIVERY, EVENT, MESSAGE, RECIPIENT, WEBHOOK, like
+from store_rows import (
+    ACCOUNT,
+    CALL_ATTEMPT,
+    CHANNEL,
+    DELIVERY,
+    EVENT,
+    INBOUND,
+    MESSAGE,
+    RECIPIENT,
+    SEND_ATTEMPT,
+    TOKEN,
+    WEBHOOK,
+    Taker,
+    like,
+)
 
 from textgate.domain.errors import Conflict, Unavailable
 from textgate.domain.event import CallJob, DeliveryState
 from textgate.domain.lifecycle import State
 from textgate.domain.message import Receipt
-from textgate.store.base import LEASE_MS, Job, Tx
+from textgate.store.base import LEASE_MS, Tx
+from textgate.store.deliveries import Deliveries
 from textgate.store.migrate import NEWEST
+from textgate.store.recipients import Recipients
 from textgate.store.sqlite import SqliteStore
 from textgate.testing.clock import FakeClock
 
@@ -173,17 +190,18 @@ async def test_every_lane_with_work_is_found_with_its_first_time(store: SqliteSt
     assert await store.read(lambda tx: tx.deliveries.lanes()) == wanted
 
 
+@pytest.mark.parametrize(
+    ("take", "index"),
+    [(Deliveries.work.take, "delivery_due"), (Recipients.work.take, "recipient_due")],
+    ids=["deliveries", "recipients"],
+)
 async def test_a_long_queue_of_one_lane_does_not_slow_the_claim_of_another(
-    store: SqliteStore,
+    store: SqliteStore, take: str, index: str
 ) -> None:
-    plan = await store.read(
-        lambda tx: tx.all(
-            "EXPLAIN QUERY PLAN SELECT account_id, event_id, lane FROM delivery"
-            " WHERE lane = 'x' AND due_at <= 5 ORDER BY due_at LIMIT 9"
-        )
-    )
-    assert any("delivery_due (lane=? AND due_at<?)" in row[-1] for row in plan)
-    assert not any("TEMP B-TREE" in row[-1] for row in plan)
+    values = {"lane": "x", "now": 5, "lease_until": 9, "holder": "h", "limit": 9}
+    plan = await store.read(lambda tx: tx.all(f"EXPLAIN QUERY PLAN {take}", values))
+    assert any(f"{index} (lane=? AND due_at<?)" in row[-1] for row in plan), plan
+    assert not any("SCAN" in row[-1] or "TEMP B-TREE" in row[-1] for row in plan), plan
 
 
 async def test_deliveries_are_taken_with_their_event(store: SqliteStore) -> None:
@@ -255,8 +273,10 @@ async def test_a_write_waits_for_another_process_without_blocking_the_loop(
     other = apsw.Connection(str(tmp_path / "textgate.db"))
     other.execute("BEGIN IMMEDIATE")
     write = asyncio.create_task(store.write(lambda tx: tx.accounts.add(ACCOUNT)))
+    began = time.monotonic()
     for _ in range(10):
         await asyncio.sleep(0.002)  # the loop turns
+    assert time.monotonic() - began < 1
     assert not write.done()
     other.execute("ROLLBACK")
     await asyncio.wait_for(write, 5)
@@ -267,23 +287,25 @@ async def test_reading_does_not_write(store: SqliteStore) -> None:
         await store.read(lambda tx: tx.accounts.add(ACCOUNT))
 
 
-async def test_work_is_handed_over_only_after_its_commit(store: SqliteStore) -> None:
-    taken: list[Job] = []
+async def test_more_writes_than_may_wait_are_refused_and_later_ones_are_made(
+    store: SqliteStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("textgate.store.sqlite.QUEUE_LIMIT", 3)
 
-    class Intake:
-        def room(self, job_type: type[Job], lane: str) -> bool:
-            return True
+    async def add(n: int) -> None:
+        row = like(ACCOUNT, id=f"a{n}", login=f"L{n}")
+        await store.write(lambda tx: tx.accounts.add(row))
 
-        def take(self, job: Job) -> None:
-            taken.append(job)
+    found = await asyncio.gather(*map(add, range(5)), return_exceptions=True)
+    assert [type(one) for one in found] == [type(None)] * 3 + [Unavailable] * 2
+    await add(5)
+    kept = [a.login for a in await store.read(lambda tx: tx.accounts.all())]
+    assert sorted(kept) == ["L0", "L1", "L2", "L5"]
 
-        def withdraw(self, job: Job) -> bool:
-            return False
 
-        def poke(self, at: int) -> None: ...
-
-    store.intake = Intake()
-    job = CallJob(EVENT, DELIVERY)
+async def test_work_of_a_write_that_raises_is_not_handed_over(store: SqliteStore) -> None:
+    taker, job = Taker(), CallJob(EVENT, DELIVERY)
+    store.intake = taker
 
     def failing(tx: Tx) -> None:
         tx.events.add(EVENT)
@@ -292,9 +314,9 @@ async def test_work_is_handed_over_only_after_its_commit(store: SqliteStore) -> 
 
     with pytest.raises(Conflict):
         await store.write(failing)
-    assert taken == []
+    assert taker.taken == []
     await store.write(lambda tx: tx.hand_over(job))
-    assert taken == [job]
+    assert taker.taken == [job]
 
 
 async def test_a_closed_store_has_finished_its_writes(tmp_path: Path, clock: FakeClock) -> None:
@@ -333,17 +355,24 @@ async def test_removing_an_account_removes_all_that_is_its(store: SqliteStore) -
     def fill(tx: Tx) -> None:
         tx.accounts.add(ACCOUNT)
         put(tx)
+        tx.tokens.add(TOKEN)
+        tx.channels.add(CHANNEL)
+        tx.recipients.add_attempt(SEND_ATTEMPT)
         tx.webhooks.add(WEBHOOK)
         tx.events.add(EVENT)
         tx.deliveries.add(DELIVERY)
+        tx.deliveries.add_attempt(CALL_ATTEMPT)
+        tx.inbox.add(INBOUND)
+        tx.logs.add("acc", "INFO", "store", "filled")
+
+    def counts(tx: Tx) -> dict[str, int]:
+        tables = tx.all("SELECT name FROM sqlite_master WHERE type = 'table'")
+        return {name: tx.all(f"SELECT count(*) FROM {name}")[0][0] for (name,) in tables}
 
     await store.write(fill)
+    before = await store.read(counts)
+    # A receipt that came before its message is a lane's and not an account's.
+    assert {name for name, rows in before.items() if not rows} == {"early_receipt"}
     await store.write(lambda tx: tx.accounts.remove("acc"))
-    tables = await store.read(
-        lambda tx: tx.all("SELECT name FROM sqlite_master WHERE type = 'table'")
-    )
-    left = {
-        name: await store.read(lambda tx, t=name: tx.one(f"SELECT count(*) FROM {t}"))  # type: ignore[misc]
-        for (name,) in tables
-    }
-    assert set(left.values()) == {(0,)}, left
+    left = await store.read(counts)
+    assert set(left.values()) == {0}, left

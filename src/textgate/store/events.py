@@ -7,6 +7,13 @@ from textgate.store.noun import Noun
 from textgate.store.table import Table
 
 EVENT = Table("event", Event)
+# Ids sort by time: the index ends the search where the young ones begin.
+SETTLED = """
+    SELECT id FROM event WHERE account_id = :account AND id < :first_kept
+    AND NOT EXISTS (SELECT 1 FROM delivery d WHERE d.account_id = event.account_id
+    AND d.event_id = event.id
+    AND (d.state IN ('pending', 'held') OR d.finished_at >= :before))
+    ORDER BY id LIMIT :limit"""
 
 
 class Events(Noun):
@@ -47,12 +54,7 @@ class Events(Noun):
         """Remove up to ``limit`` events that no webhook still awaits: they, and the end of the last
         of their deliveries, are older than ``before``."""
         ids = self._tx.all(
-            # Ids sort by time: the index ends the search where the young ones begin.
-            "SELECT id FROM event WHERE account_id = :account AND id < :first_kept"
-            " AND NOT EXISTS (SELECT 1 FROM delivery d WHERE d.account_id = event.account_id"
-            " AND d.event_id = event.id"
-            " AND (d.state IN ('pending', 'held') OR d.finished_at >= :before))"
-            " ORDER BY id LIMIT :limit",
+            SETTLED,
             {
                 "account": account_id,
                 "first_kept": make_id(before, bytes(ENTROPY_BYTES)),
