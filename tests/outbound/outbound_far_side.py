@@ -2,8 +2,9 @@
 
 import asyncio
 import contextlib
+import socket
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -104,6 +105,20 @@ async def far_side(
         server.close()
         for task in list(running):
             task.cancel()
+
+
+@contextlib.contextmanager
+def deaf(address: str, port: int = 0) -> Iterator[int]:
+    """A place that never takes a connection, and answers none who dials it: its backlog is full.
+
+    Yields its port.
+    """
+    with socket.create_server((address, port), backlog=0) as full, contextlib.ExitStack() as crowd:
+        for _ in range(8):
+            one = crowd.enter_context(socket.socket())
+            one.setblocking(False)
+            one.connect_ex(full.getsockname())
+        yield full.getsockname()[1]
 
 
 def answers(*each: bytes) -> Behaviour:

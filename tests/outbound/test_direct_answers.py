@@ -7,7 +7,6 @@ is still to be trusted, else on a new one.
 import asyncio
 import socket
 import struct
-from collections.abc import AsyncIterator
 from itertools import pairwise
 
 import pytest
@@ -18,15 +17,7 @@ from outbound_far_side import OK, Line, far_side
 
 from textgate.outbound.answer import HEAD_LIMIT, Answer, Malformed
 from textgate.outbound.direct import DirectClient
-from textgate.outbound.guard import Guard
 from textgate.outbound.reply import BODY_LIMIT, Failure, FailureKind, Reply
-
-
-@pytest.fixture
-async def direct() -> AsyncIterator[DirectClient]:
-    client = DirectClient(Guard(allow_loopback=True), user_agent="Textgate/test")
-    yield client
-    await client.close()
 
 
 def check(case: Case, ended: Reply | Failure, place: str) -> None:

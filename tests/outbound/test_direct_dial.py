@@ -6,12 +6,13 @@ The names are looked up in a resolver of the test's own, put where the loop asks
 import asyncio
 import contextlib
 import socket
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from ipaddress import ip_address
 from typing import Any
 
 import pytest
-from outbound_far_side import OK, Line, far_side, keeps_answering
+from outbound_direct import client
+from outbound_far_side import OK, Line, deaf, far_side, keeps_answering
 
 from textgate.outbound.direct import DirectClient
 from textgate.outbound.guard import Guard
@@ -41,15 +42,6 @@ async def names(monkeypatch: pytest.MonkeyPatch) -> Names:
     return known
 
 
-@contextlib.asynccontextmanager
-async def client(*allow: str) -> AsyncIterator[DirectClient]:
-    direct = DirectClient(Guard(allow), user_agent="Textgate/1")
-    try:
-        yield direct
-    finally:
-        await direct.close()
-
-
 @contextlib.contextmanager
 def untouched(address: str, port: int) -> Iterator[None]:
     """A place that nobody must dial."""
@@ -58,17 +50,6 @@ def untouched(address: str, port: int) -> Iterator[None]:
         yield
         with pytest.raises(BlockingIOError):
             trap.accept()
-
-
-@contextlib.contextmanager
-def deaf(address: str, port: int) -> Iterator[None]:
-    """A place that never takes a connection."""
-    with socket.create_server((address, port), backlog=0) as full, contextlib.ExitStack() as crowd:
-        for _ in range(8):
-            one = crowd.enter_context(socket.socket())
-            one.setblocking(False)
-            one.connect_ex(full.getsockname())
-        yield
 
 
 async def call(direct: DirectClient, url: str, timeout: float = 5) -> Reply | Failure:
@@ -81,7 +62,10 @@ async def test_of_a_names_addresses_only_the_permitted_ones_are_dialled(
 ) -> None:
     places = ["127.0.0.1", "127.0.0.2"]
     names["far.example"] = places if refused_first else places[::-1]
-    async with client("127.0.0.2/32") as direct, far_side(keeps_answering, host="127.0.0.2") as far:
+    async with (
+        client(Guard(["127.0.0.2/32"])) as direct,
+        far_side(keeps_answering, host="127.0.0.2") as far,
+    ):
         with untouched("127.0.0.1", far.port):
             for _ in range(3):
                 assert isinstance(await call(direct, far.url(host="far.example")), Reply)
@@ -89,7 +73,7 @@ async def test_of_a_names_addresses_only_the_permitted_ones_are_dialled(
 
 async def test_a_name_with_a_public_and_a_private_address_reaches_neither(names: Names) -> None:
     names["far.example"] = ["93.184.215.14", "10.0.0.1"]
-    async with client() as direct:
+    async with client(Guard()) as direct:
         ended = await call(direct, "http://far.example/?token=sesame")
     assert isinstance(ended, Failure)
     assert (ended.kind, ended.sent) == (FailureKind.REFUSED, False)
@@ -100,7 +84,7 @@ async def test_a_name_with_a_public_and_a_private_address_reaches_neither(names:
 async def test_a_name_that_is_nowhere_permitted_is_refused_in_the_words_of_the_guard(
     names: Names,
 ) -> None:
-    async with client() as direct, far_side(keeps_answering) as far:
+    async with client(Guard()) as direct, far_side(keeps_answering) as far:
         names["far.example"] = ["127.0.0.1"]
         ended = await call(direct, far.url(host="far.example"))
         assert far.connections == 0
@@ -118,7 +102,7 @@ async def test_a_name_is_checked_anew_for_each_connection(names: Names) -> None:
         await line.say(OK.replace(b"\r\n", b"\r\nConnection: close\r\n", 1))
 
     names["far.example"] = ["127.0.0.2"]
-    async with client("127.0.0.2/32") as direct, far_side(once, host="127.0.0.2") as far:
+    async with client(Guard(["127.0.0.2/32"])) as direct, far_side(once, host="127.0.0.2") as far:
         with untouched("127.0.0.1", far.port):
             assert isinstance(await call(direct, far.url(host="far.example")), Reply)
             names["far.example"] = ["127.0.0.1"]
@@ -130,7 +114,7 @@ async def test_a_name_is_checked_anew_for_each_connection(names: Names) -> None:
 async def test_a_kept_connection_serves_no_other_name(names: Names) -> None:
     names["one.example"] = names["other.example"] = ["127.0.0.1"]
     async with (
-        client("one.example", "other.example") as direct,
+        client(Guard(["one.example", "other.example"])) as direct,
         far_side(keeps_answering) as far,
     ):
         for host in ("one.example", "other.example", "one.example", "other.example"):
@@ -142,8 +126,8 @@ async def test_a_kept_connection_serves_no_other_name(names: Names) -> None:
 
 
 async def test_an_address_where_nobody_listens_costs_no_time(names: Names) -> None:
-    names["far.example"] = ["127.0.0.3", "127.0.0.2", "127.0.0.1"]
-    async with client("127.0.0.0/8") as direct, far_side(keeps_answering) as far:
+    names["far.example"] = [f"127.0.0.{last}" for last in range(9, 0, -1)]
+    async with client(Guard(["127.0.0.0/8"])) as direct, far_side(keeps_answering) as far:
         reply = await call(direct, far.url(host="far.example"))
     assert isinstance(reply, Reply)
     assert reply.elapsed_ms < 1000
@@ -151,7 +135,7 @@ async def test_an_address_where_nobody_listens_costs_no_time(names: Names) -> No
 
 async def test_an_address_that_does_not_answer_costs_a_moment_only(names: Names) -> None:
     names["far.example"] = ["127.0.0.2", "127.0.0.1"]
-    async with client("127.0.0.0/8") as direct, far_side(keeps_answering) as far:
+    async with client(Guard(["127.0.0.0/8"])) as direct, far_side(keeps_answering) as far:
         with deaf("127.0.0.2", far.port):
             reply = await call(direct, far.url(host="far.example"))
     assert isinstance(reply, Reply)
@@ -160,7 +144,7 @@ async def test_an_address_that_does_not_answer_costs_a_moment_only(names: Names)
 
 async def test_a_name_that_nobody_answers_at(names: Names) -> None:
     names["far.example"] = ["127.0.0.2", "127.0.0.3"]
-    async with client("127.0.0.0/8") as direct, far_side(keeps_answering) as far:
+    async with client(Guard(["127.0.0.0/8"])) as direct, far_side(keeps_answering) as far:
         ended = await call(direct, far.url(host="far.example"))
     assert isinstance(ended, Failure)
     assert (ended.kind, ended.sent) == (FailureKind.CONNECT, False)
@@ -170,7 +154,7 @@ async def test_a_name_that_nobody_answers_at(names: Names) -> None:
 @pytest.mark.parametrize("host", ["nobody.example", "nobody.onion"])
 async def test_a_name_that_nobody_knows(names: Names, host: str) -> None:
     names["nobody.onion"] = ["127.0.0.1"]  # not to be asked for (RFC 7686)
-    async with client("127.0.0.0/8") as direct:
+    async with client(Guard(["127.0.0.0/8"])) as direct:
         ended = await call(direct, f"http://{host}/")
     assert isinstance(ended, Failure)
     assert (ended.kind, ended.sent) == (FailureKind.RESOLVE, False)
@@ -184,7 +168,7 @@ async def test_a_resolver_that_does_not_answer_is_waited_for_no_longer_than_aske
         await asyncio.Event().wait()
 
     monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", says_nothing)
-    async with client("127.0.0.0/8") as direct:
+    async with client(Guard(["127.0.0.0/8"])) as direct:
         ended = await call(direct, "http://far.example/", timeout=0.1)
     assert isinstance(ended, Failure)
     assert (ended.kind, ended.sent) == (FailureKind.TIMEOUT, False)

@@ -1,22 +1,24 @@
 """Plain http without libcurl: whom a limit keeps waiting, and how calls end."""
 
 import asyncio
-import contextlib
-import socket
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 
 import pytest
 from outbound_direct import client, failed, replied
-from outbound_far_side import OK, FarSide, Line, far_side, keeps_answering, says_nothing, soon
+from outbound_far_side import (
+    OK,
+    Behaviour,
+    FarSide,
+    Line,
+    deaf,
+    far_side,
+    keeps_answering,
+    says_nothing,
+    soon,
+)
 
 from textgate.outbound.direct import DirectClient
 from textgate.outbound.reply import FailureKind
-
-
-@pytest.fixture
-async def direct() -> AsyncIterator[DirectClient]:
-    async with client() as one:
-        yield one
 
 
 async def waits_for(far: FarSide, count: int) -> None:
@@ -26,22 +28,27 @@ async def waits_for(far: FarSide, count: int) -> None:
         await soon(far.came)
 
 
-async def answers_when_told(line: Line) -> None:
-    """Take requests, and answer all when ``hung_up`` is set by the test."""
-    while True:
-        await line.request()
-        await line.far.hung_up.wait()
-        await line.say(OK)
+def answers_when(told: asyncio.Event) -> Behaviour:
+    """Take requests, and answer all when the test sets ``told``."""
+
+    async def behave(line: Line) -> None:
+        while True:
+            await line.request()
+            await told.wait()
+            await line.say(OK)
+
+    return behave
 
 
 async def test_calls_beyond_the_limit_of_a_host_wait_in_line() -> None:
-    async with client(max_host_connections=2) as direct, far_side(answers_when_told) as far:
+    told = asyncio.Event()
+    async with client(max_host_connections=2) as direct, far_side(answers_when(told)) as far:
         calls = [asyncio.create_task(replied(direct, far.url(f"/{n}"))) for n in range(6)]
         await waits_for(far, 2)
         late = await asyncio.gather(
             *(failed(direct, far.url("/late"), timeout=timeout) for timeout in (0.2, 0.1))
         )
-        far.hung_up.set()
+        told.set()
         await asyncio.gather(*calls)
         assert far.connections == 2
         assert [r.split()[1] for r in far.requests] == [b"/%d" % n for n in range(6)]
@@ -117,12 +124,8 @@ async def test_each_call_has_its_own_time(direct: DirectClient) -> None:
 @pytest.fixture
 def full_port() -> Iterator[int]:
     """A port whose backlog is full: who dials it is not answered."""
-    with socket.create_server(("127.0.0.2", 0), backlog=0) as full, contextlib.ExitStack() as crowd:
-        for _ in range(8):
-            one = crowd.enter_context(socket.socket())
-            one.setblocking(False)
-            one.connect_ex(full.getsockname())
-        yield full.getsockname()[1]
+    with deaf("127.0.0.2") as port:
+        yield port
 
 
 async def test_a_caller_that_leaves_while_it_is_dialled_for_leaves_nothing(full_port: int) -> None:
@@ -136,14 +139,15 @@ async def test_a_caller_that_leaves_while_it_is_dialled_for_leaves_nothing(full_
 
 
 async def test_a_caller_that_leaves_the_line_leaves_its_place_to_the_next() -> None:
-    async with client(max_connections=1) as direct, far_side(answers_when_told) as far:
+    told = asyncio.Event()
+    async with client(max_connections=1) as direct, far_side(answers_when(told)) as far:
         first = asyncio.create_task(replied(direct, far.url("/first")))
         await waits_for(far, 1)
         second = asyncio.create_task(replied(direct, far.url("/second")))
         third = asyncio.create_task(replied(direct, far.url("/third")))
         await asyncio.sleep(0)
         second.cancel()
-        far.hung_up.set()
+        told.set()
         await first
         await third
         assert [r.split()[1] for r in far.requests] == [b"/first", b"/third"]

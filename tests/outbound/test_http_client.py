@@ -186,15 +186,23 @@ def test_the_standard_event_loop_will_do_too() -> None:
     "header",
     [
         ("X-A", "1\r\nX-B: 2"),
+        ("X-A", "1\r\n\r\nPOST / HTTP/1.1"),
         ("X-A", "1\nX-B: 2"),
+        ("X-A", "1\n"),
+        ("X-A", "\r1"),
         ("X-A", "1\0"),
         ("X-A", "é"),
         ("X A", "1"),
+        ("X-A\n", "1"),
+        ("X-A:", "1"),
         ("X-A: 1\r\nX-B", "2"),
         ("", "1"),
         ("Content-Length", "5"),
+        ("content-length", "5"),
+        ("Transfer-Encoding", "chunked"),
         ("transfer-encoding", "chunked"),
         ("Host", "elsewhere.example"),
+        ("HOST", "elsewhere.example"),
         ("Connection", "upgrade"),
     ],
 )
@@ -202,8 +210,9 @@ async def test_a_header_that_could_break_the_framing_is_a_programming_error(
     http: HttpClient, header: tuple[str, str]
 ) -> None:
     async with far_side(keeps_answering) as far:
-        with pytest.raises(ValueError):
-            await http.request("POST", far.url(), headers=[header], timeout=5)
+        for headers in ([header], [("X-1", "1"), header]) * 2:  # names are remembered
+            with pytest.raises(ValueError):
+                await http.request("POST", far.url(), headers=headers, timeout=5)
         assert far.connections == 0
 
 

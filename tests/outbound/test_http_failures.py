@@ -1,7 +1,6 @@
 """A slow, broken, hostile or absent far side ends as a value that says if it may have acted."""
 
 import asyncio
-import contextlib
 import gzip
 import socket
 
@@ -11,6 +10,7 @@ from outbound_far_side import (
     FarSide,
     Line,
     answers,
+    deaf,
     far_side,
     keeps_answering,
     says_nothing,
@@ -32,7 +32,7 @@ async def failing(http: HttpClient, url: str, timeout: float = 5.0) -> Failure:
 
 
 @pytest.fixture
-def deaf_port() -> int:
+def closed_port() -> int:
     """A port that nobody listens on."""
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))
@@ -40,11 +40,11 @@ def deaf_port() -> int:
 
 
 async def test_a_refused_connection_was_surely_not_acted_on(
-    http: HttpClient, deaf_port: int
+    http: HttpClient, closed_port: int
 ) -> None:
-    ended = await failing(http, f"http://127.0.0.1:{deaf_port}{SECRET}")
+    ended = await failing(http, f"http://127.0.0.1:{closed_port}{SECRET}")
     assert (ended.kind, ended.sent) == (FailureKind.CONNECT, False)
-    assert ended.detail == f"127.0.0.1:{deaf_port} cannot be reached: Connection refused"
+    assert ended.detail == f"127.0.0.1:{closed_port} cannot be reached: Connection refused"
 
 
 async def test_a_name_that_nobody_knows(http: HttpClient) -> None:
@@ -87,16 +87,10 @@ async def test_a_slow_answer_ends_in_time_and_may_have_been_acted_on(
 
 
 async def test_a_far_side_that_never_takes_the_connection_was_not_reached(http: HttpClient) -> None:
-    with socket.create_server(("127.0.0.1", 0), backlog=0) as full:
-        address = full.getsockname()
-        with contextlib.ExitStack() as crowd:
-            for _ in range(8):  # more than the backlog: the next is not even answered
-                one = crowd.enter_context(socket.socket())
-                one.setblocking(False)
-                one.connect_ex(address)
-            ended = await failing(http, f"http://127.0.0.1:{address[1]}{SECRET}", timeout=0.3)
+    with deaf("127.0.0.1") as port:
+        ended = await failing(http, f"http://127.0.0.1:{port}{SECRET}", timeout=0.3)
     assert (ended.kind, ended.sent) == (FailureKind.TIMEOUT, False)
-    assert ended.detail == f"127.0.0.1:{address[1]} was not reached within 0.3 s"
+    assert ended.detail == f"127.0.0.1:{port} was not reached within 0.3 s"
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 
 import pytest
-from outbound_far_side import OK, Behaviour, FarSide, Line, far_side, keeps_answering
+from outbound_far_side import OK, Behaviour, FarSide, Line, far_side, keeps_answering, soon
 
 from textgate.domain.errors import Invalid
 from textgate.outbound.guard import Guard
@@ -184,10 +184,16 @@ def test_an_unusable_file_of_authorities_is_told_at_once(tmp_path: Path) -> None
         HttpClient(Guard(), user_agent="t", ca_file=tmp_path / "absent.pem")
 
 
-async def test_a_closed_client_leaves_no_file_open() -> None:
+async def test_a_closed_client_hangs_up_and_leaves_no_file_open() -> None:
     async def once() -> None:
-        async with far_side(keeps_answering) as far, client(Guard(allow_loopback=True)) as http:
-            assert isinstance(await http.request("POST", far.url(), timeout=5), Reply)
+        async with far_side(keeps_answering) as plain, tls_far_side(keeps_answering) as tls:
+            async with client(Guard(allow_loopback=True), ITS_OWN_AUTHORITY) as http:
+                for far in (plain, tls):
+                    reply = await http.request("POST", far.url(host="localhost"), timeout=5)
+                    assert isinstance(reply, Reply)
+                    assert not far.hung_up.is_set()
+            await soon(plain.hung_up)
+            await soon(tls.hung_up)
 
     def open_files() -> int:
         return sum(1 for _ in Path("/proc/self/fd").iterdir())

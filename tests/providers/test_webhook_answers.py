@@ -38,6 +38,7 @@ UNREADABLE = {
     "half an object": b'{"code":"delivery_rejected"',
     "a constant of JavaScript": b'{"code":"delivery_rejected","x":NaN}',
     "brackets without end": b"[" * 60_000,
+    "a page too long to be read": b"<html>" + b"x" * 70_000,
 }
 NO_CODE = {
     "an empty object": b"{}",
