@@ -17,6 +17,7 @@ import pytest
 import requests
 import schemathesis
 from hypothesis import HealthCheck, given, settings
+from prometheus_client.parser import text_string_to_metric_families
 from schemathesis import GenerationMode
 from schemathesis.checks import not_a_server_error
 from schemathesis.specs.openapi.checks import (
@@ -227,10 +228,34 @@ def test_the_page_of_the_document_needs_no_other_host_and_no_script_of_its_own(
     assert requests.get(running.url + "/docs/..%2Fdocs.html", timeout=20).status_code == 404
 
 
-def test_the_metrics_count_what_was_accepted(running: Running) -> None:
-    message = {"message": "Hi", "phoneNumbers": ["+41790000001"]}
-    answer = running.session.post(f"{running.url}/3rdparty/v1/messages", json=message, timeout=20)
-    assert answer.status_code == 202
+@pytest.mark.parametrize(
+    ("door", "path", "message", "status"),
+    [
+        (
+            "thirdparty_v1",
+            "/3rdparty/v1/messages",
+            {"message": "Hi", "phoneNumbers": ["+41790000001"]},
+            202,
+        ),
+        ("native_v1", "/v1/messages", {"text": "Hi", "to": "+41790000001"}, 201),
+    ],
+    ids=["thirdparty_v1", "native_v1"],
+)
+def test_the_metrics_count_what_was_accepted(
+    running: Running, door: str, path: str, message: dict[str, Any], status: int
+) -> None:
+    before = accepted_by_door(running)
+    answer = running.session.post(running.url + path, json=message, timeout=20)
+    assert answer.status_code == status
+    assert accepted_by_door(running) == before | {door: before.get(door, 0) + 1}
+
+
+def accepted_by_door(running: Running) -> dict[str, float]:
     metrics = requests.get(running.url + "/metrics", timeout=20)
     assert metrics.headers["Content-Type"].startswith("text/plain; version=0.0.4")
-    assert 'textgate_messages_accepted_total{door="thirdparty_v1"}' in metrics.text
+    return {
+        sample.labels["door"]: sample.value
+        for family in text_string_to_metric_families(metrics.text)
+        for sample in family.samples
+        if sample.name == "textgate_messages_accepted_total"
+    }

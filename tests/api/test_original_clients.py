@@ -198,10 +198,19 @@ async def test_registered_webhooks_are_told_and_deleted_ones_are_not(
         assert told[event.value]["payload"]["phoneNumber"] == DELIVERED
     assert {c.path for c in calls} == {"/SMS_SENT?key=1", "/SMS_DELIVERED?key=1"}
 
-    for hook in hooks.values():
-        await client("delete_webhook", hook.id)
-    assert not {hook.id for hook in hooks.values()} & {w.id for w in await client("get_webhooks")}
-    await client("delete_webhook", hook.id)  # once more: no error
+    deleted, kept = hooks[WebhookEvent.SMS_SENT], hooks[WebhookEvent.SMS_DELIVERED]
+    await client("delete_webhook", deleted.id)
+    again = f"{client.tag}-again"
+    await client("send", text(client, id=again))
+    calls = await asyncio.to_thread(receiver.wait_for, 3)
+    envelopes = [signed_for(secret, call) for call in calls[2:]]
+    assert [(e["event"], e["payload"]["messageId"]) for e in envelopes] == [
+        ("sms:delivered", again)
+    ]
+
+    await client("delete_webhook", kept.id)
+    assert not {deleted.id, kept.id} & {hook.id for hook in await client("get_webhooks")}
+    await client("delete_webhook", kept.id)  # once more: no error
 
 
 async def test_every_event_of_the_client_can_be_registered(
