@@ -11,14 +11,14 @@ import random
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field, fields, replace
 from itertools import count
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))  # also for `python -m`, without pytest
 
-from kill_world import TAKEN, TOLD, Broken, Installation, Line, Sinks, message
+from kill_world import PATIENCE_S, TAKEN, TOLD, Broken, Installation, Line, Sinks, message
 
 from textgate.testing.far_side import Say
 
@@ -95,6 +95,12 @@ class Load:
             await asyncio.sleep(PAUSE_S)
         line.close()
 
+    async def end(self, senders: Collection[asyncio.Task[None]]) -> None:
+        """Let them finish what they insist on; TimeoutError if nobody answers them any more."""
+        self.running = False
+        async with asyncio.timeout(PATIENCE_S):
+            await asyncio.gather(*senders)
+
     async def _insist(self, line: Line, message_id: str) -> None:
         while True:
             try:
@@ -129,8 +135,7 @@ async def kill_at_random(
             tally.kills += 1
             await house.start()
         await asyncio.sleep(0.5)
-        load.running = False
-        await asyncio.gather(*senders)
+        await load.end(senders)
         await drained(house, load.accepted)
         await judge(house, load.accepted, tally)
     tally.seconds = round(time.monotonic() - began, 1)

@@ -48,15 +48,17 @@ class Line:
             self.close()
             raise Broken(f"{method} {path}") from problem
 
-    async def send(self, method: str, path: str, body: object = None) -> None:
-        """Send a request, and do not wait for the answer."""
+    async def send(self, method: str, path: str, body: object = None, *, missing: int = 0) -> None:
+        """Send a request, and do not wait for the answer.
+
+        ``missing``: so many bytes more than come are announced.
+        """
         if self._writer is None:
             self._reader, self._writer = await asyncio.open_connection("127.0.0.1", self._port)
         data = b"" if body is None else json.dumps(body).encode()
         kind = "Content-Type: application/json\r\n" if data else ""
-        head = (
-            f"{method} {path} HTTP/1.1\r\n{self._headers}{kind}Content-Length: {len(data)}\r\n\r\n"
-        )
+        length = f"Content-Length: {len(data) + missing}\r\n"
+        head = f"{method} {path} HTTP/1.1\r\n{self._headers}{kind}{length}\r\n"
         self._writer.write(head.encode() + data)
         await self._writer.drain()
 

@@ -50,8 +50,7 @@ async def test_stopped_under_load_it_ends_in_time_and_nothing_is_lost_or_doubled
             assert await house.stop() == 0
             assert time.monotonic() - began < STOP_TIMEOUT_S
             await house.start()
-        load.running = False
-        await asyncio.gather(*senders)
+        await load.end(senders)
         await drained(house, load.accepted)
         await judge(house, load.accepted, tally)
     print(tally)

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from kill_world import NUMBER, TAKEN, TOLD, Broken, Installation, Line, message
 
+from textgate.api.protocol import LARGEST
 from textgate.testing.far_side import Say
 from textgate.testing.server import Server, start_server
 
@@ -47,24 +48,21 @@ async def went_well(house: Installation, name: str, *, calls: int | None = None)
         assert heard.provider_calls(name) == calls
 
 
+@pytest.mark.parametrize("missing", [1, 2 * LARGEST], ids=["short way", "long way"])
 async def test_killed_while_the_request_is_read_nothing_exists(
-    house: Installation, name: str
+    house: Installation, name: str, missing: int
 ) -> None:
-    line = Line(house.server)
-    await line.send("POST", "/3rdparty/v1/messages", message(name))
-    await line.answer()
-    half = b'{"id": "half", "textMessage"'
-    _, writer = await asyncio.open_connection("127.0.0.1", house.server.port)
-    writer.write(
-        b"POST /3rdparty/v1/messages HTTP/1.1\r\nHost: x\r\nContent-Length: 99\r\n\r\n" + half
-    )
-    await writer.drain()
+    half, unended = f"{name}-half", Line(house.server)
+    await unended.call("GET", "/health")  # the line is open
+    await unended.send("POST", "/3rdparty/v1/messages", message(half), missing=missing)
+    await house.submit(name)  # it came later, so all there is of the other has been read
     await house.kill()
+    unended.close()
     await house.start()
-    status, _ = await house.line.call("GET", "/3rdparty/v1/messages/half")
+    status, _ = await house.line.call("GET", f"/3rdparty/v1/messages/{half}")
     assert status == 404
     await went_well(house, name)
-    assert house.sinks.heard.provider_calls("half") == 0
+    assert house.sinks.heard.provider_calls(half) == 0
 
 
 @pytest.mark.parametrize("after_s", [0.0, 0.001, 0.003])
