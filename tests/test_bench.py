@@ -1,19 +1,15 @@
 """The benchmark's own instruments count right; a wrong instrument makes every figure wrong."""
 
 import shutil
-import sys
 import urllib.request
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
-
-# `bench` is a folder of the checkout and not part of the installed package.
-sys.path.insert(0, str(Path(__file__).parents[1]))
-
 from bench import report
-from bench.measure import Run
+from bench.measure import Plan, Run, measure
+from bench.peers.textgate import textgate
 from bench.toolchain import Load, Loading, Sink, Tools, compile_tools, sink
 
 needs_a_compiler = pytest.mark.skipif(
@@ -89,6 +85,21 @@ def test_refused_messages_are_not_accepted_ones(tools: Tools, far: Sink, tmp_pat
 def test_the_provider_gets_the_answer_it_was_promised(far: Sink) -> None:
     with urllib.request.urlopen(far.url("/provider"), timeout=10) as answer:
         assert (answer.status, answer.read()) == (200, b'{"code":"ok"}')
+
+
+@needs_a_compiler
+def test_a_small_measurement_finds_every_message_at_both_far_sides(
+    tools: Tools, tmp_path: Path
+) -> None:
+    come: list[int] = []
+    run = measure(textgate(), tools, Plan(messages=50, warm_up=10, folder=tmp_path), come.append)
+    assert (run.peer, run.accepted, run.webhooks, come[-1]) == ("textgate", 50, 50, 50)
+    assert (run.repeated_sends, run.repeated_webhooks) == (0, 0)
+    assert 0 < run.messages_per_second <= run.accepts_per_second
+    assert 0 < run.accept_p50_us <= run.accept_p99_us
+    assert run.cpu_seconds_per_1000 == run.cpu_seconds / 50 * 1000
+    assert run.peak_rss_bytes > 2**20
+    assert run.facts["version"].startswith("textgate ")
 
 
 RUN = Run(

@@ -40,7 +40,7 @@ ELSEWHERE = {
     "docs/settings.md": "tests/cli/test_commands.py",
     "docs/providers/webhook.md": "tests/providers/test_webhook.py",
 }
-"""Pages whose blocks have tests of their own, which know more of them."""
+"""Pages whose commands and code have tests of their own, which know more of them."""
 
 NOT_RUN = {
     "make run": "never ends; the test of the README's start runs what it runs",
@@ -122,6 +122,15 @@ def spans(page: str) -> list[str]:
     return [child.content for child in children if child.type == "code_inline"]
 
 
+def data_of(found: list[Block]) -> list[Block]:
+    return [block for block in found if block.language in ("toml", "json")]
+
+
+def environment() -> dict[str, str]:
+    """The environment without settings of Textgate."""
+    return {name: v for name, v in os.environ.items() if not name.startswith("TEXTGATE_")}
+
+
 FOLLOWED = [
     page
     for page in PAGES
@@ -154,10 +163,22 @@ def test_a_page_can_be_followed_from_top_to_bottom(
     for name, file in {"cert.pem": "localhost.pem", "key.pem": "localhost.key"}.items():
         shutil.copy(ROOT / "tests/tls" / file, tmp_path / name)
     follow(page, script_of(found, tmp_path, Ports(server)), server, account, tmp_path)
-    for block in found:
+    read_data(found, server, account, tmp_path)
+
+
+@pytest.mark.parametrize("page", [page for page in ELSEWHERE if data_of(blocks(page))])
+def test_what_a_page_shows_as_data_is_read_although_its_code_is_run_elsewhere(
+    page: str, server: Server, tmp_path: Path
+) -> None:
+    read_data(blocks(page), server, server.add_account(), tmp_path)
+
+
+def read_data(found: list[Block], server: Server, account: Credentials, folder: Path) -> None:
+    """Read blocks of data as what they are; a channel is added to the account."""
+    for block in data_of(found):
         if block.language == "toml":
-            (tmp_path / "block.toml").write_text(block.text)
-            load(file=tmp_path / "block.toml", environ={}, flags={})
+            (folder / "block.toml").write_text(block.text)
+            load(file=folder / "block.toml", environ={}, flags={})
         if block.language == "json":
             value = json.loads(block.text)
             if isinstance(value, dict) and {"provider", "name", "settings"} == value.keys():
@@ -219,11 +240,10 @@ def not_run(line: str) -> str | None:
 
 
 def follow(page: str, script: str, server: Server, account: Credentials, folder: Path) -> None:
-    inherited = {k: v for k, v in os.environ.items() if not k.startswith("TEXTGATE_")}
     done = subprocess.run(
         ["bash", "-c", script],
         cwd=folder,
-        env=inherited
+        env=environment()
         | {
             "PATH": f"{sys.prefix}/bin:{os.environ['PATH']}",
             "NO_PROXY": "127.0.0.1",
@@ -244,11 +264,10 @@ def follow(page: str, script: str, server: Server, account: Credentials, folder:
 def test_the_start_that_the_readme_shows_is_the_first_start(tmp_path: Path) -> None:
     [shown] = [block.text for block in blocks("README.md") if block.language == "text"]
     port = str(free_port())
-    inherited = {k: v for k, v in os.environ.items() if not k.startswith("TEXTGATE_")}
     process = subprocess.Popen(
         [sys.executable, "-m", "textgate", "serve"],
         cwd=tmp_path,
-        env=inherited | {"TEXTGATE_PORT": port},
+        env=environment() | {"TEXTGATE_PORT": port},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
