@@ -55,9 +55,21 @@ def test_an_account_lives_and_ends_beside_a_running_server(beside: Command, serv
     assert may(server, **changed)
     assert ends(server, **made)
 
+    with httpx.Client(base_url=server.url, auth=(made["login"], changed["password"])) as api:
+        channel = {"provider": "simulator", "name": "sim", "settings": {}}
+        assert api.post("/v1/channels", json=channel).status_code == 201
+        message = {"textMessage": {"text": "Hello"}, "phoneNumbers": ["+12025550101"]}
+        assert api.post("/3rdparty/v1/messages", json=message).status_code == 202
+
     removed = beside("account", "remove", made["login"], "--yes")
     assert (removed.returncode, removed.stdout) == (0, f"removed {made['login']}\n")
     assert ends(server, **changed)
+    refused = httpx.post(
+        f"{server.url}/3rdparty/v1/messages",
+        json=message,
+        auth=(changed["login"], changed["password"]),
+    )
+    assert refused.status_code == 401
     assert may(server, server.login, server.password)
 
 

@@ -13,13 +13,13 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+from system_world import DELIVERED, MESSAGES, add_simulator, client, environment, message_to, until
 
 from textgate.testing.server import Server, start_server
 
 PROCESS_END_S = 1.0
 """What an interpreter may take to end, on a busy machine."""
-MESSAGES = "/3rdparty/v1/messages"
-MESSAGE = {"textMessage": {"text": "Hello"}, "phoneNumbers": ["+12025550101"]}
+MESSAGE = message_to(DELIVERED)
 
 
 @contextmanager
@@ -29,12 +29,6 @@ def locked(server: Server) -> Iterator[None]:
         other.execute("PRAGMA busy_timeout = 5000")
         other.execute("BEGIN IMMEDIATE")
         yield
-
-
-def client(server: Server) -> httpx.Client:
-    return httpx.Client(
-        base_url=server.url, auth=(server.login, server.password), trust_env=False, timeout=20
-    )
 
 
 def finding(server: Server, name: str) -> dict[str, Any]:
@@ -58,6 +52,7 @@ def test_a_second_server_on_the_same_database_is_refused_wherever_its_data_folde
             second = subprocess.run(
                 [sys.executable, "-m", "textgate", "serve", *words],
                 cwd=tmp_path,
+                env=environment(),
                 capture_output=True,
                 text=True,
                 timeout=30,
@@ -120,16 +115,10 @@ def test_a_stop_ends_in_time_though_the_database_is_locked_and_loses_no_message(
             assert time.monotonic() - began < 2 + 1 + PROCESS_END_S
             assert waiting.result().status_code == 503
         server.start()
-        until = time.monotonic() + 20
-        while not all(state_of(api, one) == "Delivered" for one in sent):
-            assert time.monotonic() < until, server.log.read_text()
-            time.sleep(0.1)
-
-
-def add_simulator(api: httpx.Client, **more: Any) -> None:
-    wanted = {"provider": "simulator", "name": "sim", "settings": {}, **more}
-    answer = api.post("/v1/channels", json=wanted)
-    assert answer.status_code == 201, answer.text
+        until(
+            lambda: all(state_of(api, one) == "Delivered" for one in sent),
+            said=server.log.read_text,
+        )
 
 
 def state_of(api: httpx.Client, message: str) -> str:

@@ -4,14 +4,13 @@ What the first start prints, and that its line can be pasted, is in ``tests/cli/
 """
 
 import json
-import os
 import re
 import ssl
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -20,16 +19,23 @@ from typing import Any
 import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
+from system_world import (
+    DELIVERED,
+    MESSAGES,
+    REFUSED,
+    add_simulator,
+    client,
+    environment,
+    message_to,
+    until,
+)
 
 from textgate.testing.receiver import Receiver
 from textgate.testing.server import Server, start_server
 
 ROOT = Path(__file__).parents[2]
 CERT, KEY = ROOT / "tests/tls/localhost.pem", ROOT / "tests/tls/localhost.key"
-WAIT_S = 20.0
 BODY_LIMIT = 4_000
-DELIVERED, REFUSED = "+12025550101", "+12025550104"
-MESSAGES = "/3rdparty/v1/messages"
 
 
 @pytest.fixture(scope="module")
@@ -40,35 +46,6 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         with client(server) as api:
             add_simulator(api)
         yield server
-
-
-@contextmanager
-def client(server: Server, **wanted: Any) -> Iterator[httpx.Client]:
-    """A client with the first account's password, unless ``auth`` says otherwise."""
-    wanted.setdefault("auth", (server.login, server.password))
-    wanted.setdefault("base_url", server.url)
-    with httpx.Client(timeout=20, trust_env=False, **wanted) as api:
-        yield api
-
-
-def add_simulator(api: httpx.Client) -> str:
-    wanted = {"provider": "simulator", "name": "sim", "settings": {}}
-    answer = api.post("/v1/channels", json=wanted)
-    assert answer.status_code == 201, answer.text
-    return str(answer.json()["id"])
-
-
-def message_to(*numbers: str) -> dict[str, Any]:
-    return {"textMessage": {"text": "Hello"}, "phoneNumbers": list(numbers)}
-
-
-def until(look: Callable[[], Any], within_s: float = WAIT_S) -> Any:
-    """Look again and again until it is something, and return that."""
-    ends = time.monotonic() + within_s
-    while not (found := look()):
-        assert time.monotonic() < ends, "it never came to be"
-        time.sleep(0.02)
-    return found
 
 
 # --- how it ends ---
@@ -97,16 +74,15 @@ def test_an_idle_connection_costs_a_stop_no_time(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("more", "code", "said"),
+    ("more", "said"),
     [
-        (["--data", "other"], 1, r"cannot listen on 127\.0\.0\.1 port \d+: Address already in use"),
-        (["--port", "0"], 1, r"another textgate serves the data in \S+"),
-        (["--mode", "open"], 2, r"wrong setting: --mode = 'open': must be one of: private, public"),
+        (["--data", "other"], "cannot listen on 127.0.0.1 port {port}: Address already in use"),
+        (["--port", "0"], "another textgate serves the data in {data}/textgate.db"),
     ],
-    ids=["the port is taken", "the data is in use", "a wrong setting"],
+    ids=["the port is taken", "the data is in use"],
 )
 def test_a_start_that_cannot_be_ends_with_one_line_that_says_why(
-    server: Server, more: list[str], code: int, said: str
+    server: Server, more: list[str], said: str
 ) -> None:
     here = ["--host", "127.0.0.1", "--port", str(server.port), "--data", str(server.data)]
     done = subprocess.run(
@@ -118,8 +94,8 @@ def test_a_start_that_cannot_be_ends_with_one_line_that_says_why(
         timeout=30,
         check=False,
     )
-    assert (done.returncode, done.stdout) == (code, "")
-    assert re.fullmatch(f"{said}\n", done.stderr)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == said.format(port=server.port, data=server.data) + "\n"
     assert httpx.get(f"{server.url}/health", trust_env=False).status_code == 200
 
 
@@ -183,10 +159,6 @@ def https_server(folder: Path, **variables: str) -> Iterator[httpx.Client]:
         process.terminate()
         process.communicate(timeout=30)
     assert process.returncode == 0
-
-
-def environment() -> dict[str, str]:
-    return {name: v for name, v in os.environ.items() if not name.startswith("TEXTGATE_")}
 
 
 def delivery_of(api: httpx.Client, url: str) -> dict[str, Any]:
@@ -257,10 +229,11 @@ def counted(api: httpx.Client) -> dict[str, set[str]]:
     """The metrics that say something, and their labels."""
     families = text_string_to_metric_families(api.get("/metrics", auth=None).text)
     return {
-        family.name + ("_total" if family.type == "counter" else ""): labels - {"le"}
+        family.name + ("_total" if family.type == "counter" else ""): {
+            label for sample in family.samples for label in sample.labels if label != "le"
+        }
         for family in families
-        if (labels := {label for sample in family.samples for label in sample.labels})
-        or family.samples
+        if family.samples
     }
 
 
@@ -310,15 +283,3 @@ def test_a_new_password_ends_the_old_one_and_its_tokens_within_a_second(server: 
         until(lambda: api.get(MESSAGES, headers=bearer).status_code == 401, within_s=1)
         new = (added.login, changed["password"])
         assert api.get("/v1/account", auth=new).status_code == 200
-
-
-def test_an_account_comes_and_goes_while_the_server_runs(server: Server) -> None:
-    added = server.add_account()
-    listed = [json.loads(line) for line in server.command("account", "list", "--json").splitlines()]
-    assert added.login in {row["login"] for row in listed}
-    with client(server, auth=(added.login, added.password)) as api:
-        add_simulator(api)
-        assert api.post(MESSAGES, json=message_to(DELIVERED)).status_code == 202
-        server.command("account", "remove", added.login, "--yes")
-        until(lambda: api.get("/v1/account").status_code == 401)
-        assert api.post(MESSAGES, json=message_to(DELIVERED)).status_code == 401
