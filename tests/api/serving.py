@@ -25,6 +25,8 @@ from textgate.testing.clock import FakeClock
 PASSWORD = "fourteen-chars"
 PASSWORD_HASH = credentials.hash_password(PASSWORD)
 JWT_SECRET = "a secret of tests, longer than 32 bytes"
+STOP_TIMEOUT_S = 20.0
+"""What is under way at the end of a test may take so long, and no longer."""
 RESOLVED = {"example.com": ["93.184.215.14"], "inside.example.com": ["10.0.0.1"]}
 
 
@@ -117,6 +119,7 @@ async def _listening(services: Services, groups: tuple[Group, ...]) -> AsyncIter
         server.close()
         for connection in list(state.connections):
             connection.shutdown()
-        while state.tasks:
-            await asyncio.wait(state.tasks, timeout=2)
+        async with asyncio.timeout(STOP_TIMEOUT_S):
+            while state.tasks:
+                await asyncio.wait(state.tasks)
         await server.wait_closed()

@@ -9,7 +9,7 @@ from typing import Any
 
 import httpx
 import pytest
-from serving import PASSWORD_HASH, Served, serving
+from serving import PASSWORD, PASSWORD_HASH, Served, serving
 
 from textgate.api import native_v1, thirdparty_v1
 from textgate.api.native_v1.events import KEEP_ALIVE_MS, MAX_STREAMS, POLL_MS, STREAM_PAGE
@@ -304,7 +304,7 @@ async def test_nothing_of_another_account_is_seen(served: Served) -> None:
         [event] = (await client.get("/v1/events")).json()["items"]
         [channel] = (await client.get("/v1/channels")).json()["items"]
     stranger = await served.add_account()
-    async with served.client(auth=(stranger.login, "fourteen-chars")) as client:
+    async with served.client(auth=(stranger.login, PASSWORD)) as client:
         for path in ("/v1/messages", "/v1/webhooks", "/v1/channels", "/v1/events"):
             assert (await client.get(path)).json()["items"] == []
         for path in (

@@ -118,6 +118,7 @@ def test_devices_inbox_and_logs_answer_without_phones(said: dict[str, Any]) -> N
 
 
 def test_settings_drop_unknown_members_and_keep_the_known(said: dict[str, Any]) -> None:
+    assert said["updated"] == {}
     assert said["patched"]["ping"] == {"interval_seconds": 60}
     assert said["settings"]["ping"] == {"interval_seconds": 60}
     assert "limitValue" not in said["settings"].get("messages", {})
