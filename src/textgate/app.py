@@ -26,6 +26,9 @@ from textgate.engine.engine import Engine
 from textgate.gateway import channels, credentials
 from textgate.outbound.guard import Guard
 from textgate.outbound.http import HttpClient
+from textgate.outbound.script.deno import Deno
+from textgate.outbound.script.desk import Desk
+from textgate.outbound.script.workers import Workers
 from textgate.store.base import Store, Tx
 from textgate.store.sqlite import PATIENCE_AT_END_S, SqliteStore
 from textgate.store.sqlite_file import sole_server
@@ -153,12 +156,14 @@ async def _run(
     sock: socket.socket,
     announce: Callable[[Started], None],
 ) -> int:
-    clock, guard = SystemClock(), guard_of(settings)
+    clock, guard, deno = SystemClock(), guard_of(settings), Deno(settings.deno)
+    scripts = Workers(deno, total=settings.script_workers, memory_mb=settings.script_memory)
     engine = Engine(
         store,
         clock,
         http,
         guard,
+        scripts,
         policy=RetryPolicy(settings.channel_retry_waits),
         channel_concurrency=settings.channel_concurrency,
         webhook_concurrency=settings.webhook_concurrency,
@@ -170,6 +175,9 @@ async def _run(
         store=store,
         settings=settings,
         guard=guard,
+        http=http,
+        scripts=scripts,
+        desk=Desk(deno, http, hosts=settings.script_hosts),
         clock=clock,
         exposition=telemetry.exposition,
         jwt_secret=kept_jwt_secret(settings),
@@ -197,6 +205,7 @@ async def _run(
     with contextlib.suppress(TimeoutError):
         await asyncio.wait_for(serving, end - loop.time())
     await engine.stop(max(PATIENCE_AT_END_S, end - loop.time()))
+    await scripts.close()
     log.info("stopped")
     return 0
 

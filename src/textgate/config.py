@@ -30,7 +30,7 @@ OTHER_NAMES = frozenset(
 )
 """Variables that the command line reads and that are not settings of the server."""
 
-SECRETS = frozenset({"private_token", "jwt_secret"})
+SECRETS = frozenset({"private_token", "jwt_secret", "master_key"})
 _MASK = "•••"
 _JWT_SECRET_FILE = "jwt-secret"  # noqa: S105 - a file's name
 
@@ -76,6 +76,19 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Share of a wait, either way."""
     allow_addresses: tuple[str, ...] = ()
     ca_file: Path | None = None
+    master_key: str | None = None
+    deno: Path | None = None
+    script_workers: int = 32
+    script_memory: int = 256
+    """MiB."""
+    script_hosts: tuple[str, ...] = (
+        "deno.land",
+        "esm.sh",
+        "cdn.jsdelivr.net",
+        "unpkg.com",
+        "raw.githubusercontent.com",
+    )
+    template_language: str = "en"
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["auto", "json", "text"] = "auto"
     stop_timeout: timedelta = timedelta(seconds=20)

@@ -5,6 +5,7 @@ reader takes any of these. The rule is the end of a sentence that begins with th
 """
 
 import ipaddress
+import os
 import re
 from collections.abc import Callable, Mapping
 from datetime import timedelta
@@ -235,6 +236,24 @@ def authorities(value: object) -> Path:
     return path
 
 
+def executable(value: object) -> Path:
+    """A program that this process may start."""
+    path = readable_file(value)
+    if not os.access(path, os.X_OK):
+        raise ValueError("must be a file that may be executed")
+    return path
+
+
+def language(value: object) -> str:
+    """A BCP 47 language tag."""
+    import langcodes
+
+    tag = text(value)
+    if not langcodes.tag_is_valid(tag):
+        raise ValueError("must be a language tag as in BCP 47, such as en, pt or zh-Hant")
+    return str(langcodes.standardize_tag(tag))
+
+
 READERS: Mapping[str, Reader] = {
     "host": host,
     "port": whole(0, 65535),
@@ -262,6 +281,12 @@ READERS: Mapping[str, Reader] = {
     "webhook_jitter": share,
     "allow_addresses": listed(address),
     "ca_file": authorities,
+    "master_key": secret(32),
+    "deno": executable,
+    "script_workers": whole(1, 1000),
+    "script_memory": whole(64, 4096, "a number of MiB"),
+    "script_hosts": listed(host),
+    "template_language": language,
     "log_level": choice("debug", "info", "warning", "error"),
     "log_format": choice("auto", "json", "text"),
     "stop_timeout": span("1s", "10m"),

@@ -19,6 +19,10 @@ from textgate.config import Settings
 from textgate.domain.account import Account, Channel
 from textgate.gateway import channels, credentials
 from textgate.outbound.guard import Guard
+from textgate.outbound.http import HttpClient
+from textgate.outbound.script.deno import Deno
+from textgate.outbound.script.desk import Desk
+from textgate.outbound.script.workers import Workers
 from textgate.store.sqlite import SqliteStore
 from textgate.testing.clock import FakeClock
 
@@ -75,10 +79,16 @@ async def serving(
     """Serve ``groups`` (all by default) to an account, with a simulator channel if asked for."""
     clock = FakeClock()
     store = SqliteStore(folder / "textgate.db", clock)
+    guard, deno = Guard(allow_loopback=True, resolve=_resolve), Deno()
+    http = HttpClient(guard, user_agent="Textgate/test")
+    scripts = Workers(deno, total=4, memory_mb=256)
     services = Services(
         store=store,
         settings=Settings(data=folder, **settings),
-        guard=Guard(allow_loopback=True, resolve=_resolve),
+        guard=guard,
+        http=http,
+        scripts=scripts,
+        desk=Desk(deno, http, hosts=["127.0.0.1"]),
         clock=clock,
         exposition=telemetry.exposition,
         jwt_secret=JWT_SECRET,
@@ -91,6 +101,8 @@ async def serving(
                 await served.add_channel()
             yield served
     finally:
+        await scripts.close()
+        await http.close()
         await store.close()
 
 

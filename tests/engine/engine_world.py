@@ -21,6 +21,8 @@ from textgate.gateway.announce import announce
 from textgate.gateway.submit import Submitted, check, submit
 from textgate.outbound.guard import Guard
 from textgate.outbound.http import Failure, HttpClient, Reply
+from textgate.outbound.script.deno import Deno
+from textgate.outbound.script.workers import Workers
 from textgate.store.base import Tx
 from textgate.store.sqlite import SqliteStore
 from textgate.testing.clock import FakeClock
@@ -120,6 +122,7 @@ class World:
             self.clock,
             self.http,
             self.guard,
+            Workers(Deno(), total=4, memory_mb=256),
             policy=self.policy,
             channel_concurrency=channel_concurrency,
             webhook_concurrency=webhook_concurrency,

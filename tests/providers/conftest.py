@@ -5,6 +5,8 @@ from provider_case import Bench
 
 from textgate.outbound.guard import Guard
 from textgate.outbound.http import HttpClient
+from textgate.outbound.script.deno import Deno
+from textgate.outbound.script.workers import Workers
 from textgate.testing.raw_far_side import RawFarSide
 
 
@@ -14,8 +16,10 @@ async def bench() -> AsyncIterator[Bench]:
     guard = Guard(allow_loopback=True)
     http = HttpClient(guard, user_agent="textgate-tests")
     async with RawFarSide() as far:
-        bench = Bench(http, guard, far)
+        scripts = Workers(Deno(), total=4, memory_mb=256)
+        bench = Bench(http, guard, far, scripts)
         yield bench
         for channel in bench.opened:
             await channel.close()
+        await scripts.close()
         await http.close()

@@ -8,6 +8,7 @@ from textgate.domain.message import Receipt
 from textgate.domain.outcome import Accepted, Outcome, Reason
 from textgate.outbound.guard import Guard
 from textgate.outbound.http import HttpClient
+from textgate.outbound.script.workers import Workers
 from textgate.providers.base import OpenChannel, Provider, Sms, Tools
 from textgate.testing.clock import FakeClock
 from textgate.testing.raw_far_side import Answer, RawFarSide
@@ -81,6 +82,7 @@ class Bench:
     http: HttpClient
     guard: Guard
     far: RawFarSide
+    scripts: Workers
     clock: FakeClock = field(default_factory=FakeClock)
     receipts: list[Receipt] = field(default_factory=list)
     refuse_receipts: int = 0
@@ -89,7 +91,14 @@ class Bench:
 
     def open(self, provider: Provider[Any], settings: Mapping[str, Any]) -> OpenChannel:
         """Open a channel as the engine does."""
-        tools = Tools(self.http, self.guard, self.clock, CHANNEL_ID, self._report)
+        tools = Tools(
+            http=self.http,
+            guard=self.guard,
+            clock=self.clock,
+            scripts=self.scripts,
+            channel_id=CHANNEL_ID,
+            report=self._report,
+        )
         channel = provider.open(provider.parse(dict(settings)), tools)
         self.opened.append(channel)
         return channel

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from provider_case import Bench, SendCase, an_sms, kind, webhook_settings
 
+from textgate.domain.authgear import read_answer
 from textgate.domain.outcome import Accepted, Deferred, Outcome, Reason, Rejected, Unknown
-from textgate.providers.authgear import read_answer
 from textgate.providers.webhook import ANY_OTHER, CODES, PROVIDER, STATUSES
 from textgate.testing.raw_far_side import answer
 

@@ -28,6 +28,9 @@ from textgate.domain.account import Account, Scope
 from textgate.domain.errors import Unauthenticated
 from textgate.domain.times import Clock
 from textgate.outbound.guard import Guard
+from textgate.outbound.http import HttpClient
+from textgate.outbound.script.desk import Desk
+from textgate.outbound.script.workers import Workers
 from textgate.store.base import Store
 
 Q = TypeVar("Q")
@@ -42,6 +45,9 @@ class Services:
     store: Store
     settings: Settings
     guard: Guard
+    http: HttpClient
+    scripts: Workers
+    desk: Desk
     clock: Clock
     exposition: Callable[[], bytes]
     """The metrics in the Prometheus text format."""
@@ -173,6 +179,8 @@ class Problem:
     message: str
     field: str | None = None
     headers: Headers = ()
+    details: Any = None
+    """More for a program to read, where the edge has a place for it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,8 +4,10 @@ Two edges: the dialect answers as its original does, our own API in one envelope
 """
 
 import re
+from typing import Any
 
 import msgspec
+from msgspec import UNSET, UnsetType
 
 from textgate.api.operation import Edge, Headers, Problem
 from textgate.domain.errors import (
@@ -46,7 +48,7 @@ def problem_of(error: TextgateError) -> Problem:
     for kind in type(error).__mro__:
         if kind in _STATUS:
             status, code, headers = _STATUS[kind]
-            return Problem(status, code, error.message, error.field, headers)
+            return Problem(status, code, error.message, error.field, headers, error.details)
     return UNHANDLED
 
 
@@ -99,6 +101,9 @@ class ErrorBody(msgspec.Struct):
     code: str
     message: str
     field: str | None
+    details: Any | UnsetType = UNSET
+    """What a program may want to know beside: the findings in a script, both versions of what
+    was changed twice. Left out where there is nothing."""
 
 
 class ErrorEnvelope(msgspec.Struct):
@@ -108,7 +113,8 @@ class ErrorEnvelope(msgspec.Struct):
 
 
 def _spell_native(problem: Problem) -> ErrorEnvelope:
-    return ErrorEnvelope(ErrorBody(problem.code, problem.message, problem.field))
+    details = UNSET if problem.details is None else problem.details
+    return ErrorEnvelope(ErrorBody(problem.code, problem.message, problem.field, details))
 
 
 DIALECT = Edge(

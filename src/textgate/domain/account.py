@@ -35,6 +35,10 @@ class Scope(StrEnum):
     CHANNELS_READ = "channels:read"
     CHANNELS_WRITE = "channels:write"
     EVENTS_READ = "events:read"
+    INGRESSES_READ = "ingresses:read"
+    INGRESSES_WRITE = "ingresses:write"
+    TEMPLATES_READ = "templates:read"
+    TEMPLATES_WRITE = "templates:write"
 
 
 class Account(msgspec.Struct, kw_only=True):

@@ -1,14 +1,18 @@
 """The one small tree of errors. Each edge (an API, the command line) maps it once."""
 
+from typing import Any
+
 
 class TextgateError(Exception):
     """Something a caller can be told. ``message`` is written for a person; it holds no secret."""
 
-    def __init__(self, message: str, *, field: str | None = None) -> None:
+    def __init__(self, message: str, *, field: str | None = None, details: Any = None) -> None:
         super().__init__(message)
         self.message = message
         self.field = field
         """The member of the request that is at fault, as the caller spelt it, or None."""
+        self.details = details
+        """What a program may want to know beside, as it goes into JSON; or None."""
 
 
 class Invalid(TextgateError):

@@ -150,6 +150,8 @@ class SendAttempt(msgspec.Struct, kw_only=True, gc=False):
     reason: str | None = None
     code: str | None = None
     detail: str | None = None
+    trace: dict[str, Any] | None = None
+    """What the provider kept of it for people."""
 
 
 class Receipt(msgspec.Struct, frozen=True, kw_only=True):

@@ -2,6 +2,7 @@
 
 from datetime import timedelta
 from enum import StrEnum
+from typing import Any
 
 import msgspec
 
@@ -48,6 +49,8 @@ class Accepted(msgspec.Struct, frozen=True, gc=False):
     ref: str | None = None
     signal: Signal = Signal.SENT
     detail: str = ""
+    trace: dict[str, Any] | None = None
+    """What the attempt's record keeps beside, fit for people (a script's console and requests)."""
 
 
 class Deferred(msgspec.Struct, frozen=True, gc=False):
@@ -58,6 +61,7 @@ class Deferred(msgspec.Struct, frozen=True, gc=False):
     after: timedelta | None = None
     code: str | None = None
     """The provider's own error code, for people."""
+    trace: dict[str, Any] | None = None
 
 
 class Rejected(msgspec.Struct, frozen=True, gc=False):
@@ -66,6 +70,7 @@ class Rejected(msgspec.Struct, frozen=True, gc=False):
     reason: Reason
     detail: str = ""
     code: str | None = None
+    trace: dict[str, Any] | None = None
 
 
 class Unknown(msgspec.Struct, frozen=True, gc=False):
@@ -75,6 +80,7 @@ class Unknown(msgspec.Struct, frozen=True, gc=False):
     detail: str = ""
     after: timedelta | None = None
     code: str | None = None
+    trace: dict[str, Any] | None = None
 
 
 Outcome = Accepted | Deferred | Rejected | Unknown

@@ -37,6 +37,7 @@ from textgate.gateway.settle import (
 )
 from textgate.outbound.guard import Guard
 from textgate.outbound.http import HttpClient
+from textgate.outbound.script.workers import Workers
 from textgate.providers.base import OpenChannel, Provider, Sms, Tools
 from textgate.providers.discovery import find
 from textgate.store.base import Store, Tx
@@ -80,6 +81,7 @@ class Deliver:
         clock: Clock,
         http: HttpClient,
         guard: Guard,
+        scripts: Workers,
         *,
         policy: RetryPolicy,
         capacity: int,
@@ -89,6 +91,7 @@ class Deliver:
         self._clock = clock
         self._http = http
         self._guard = guard
+        self._scripts = scripts
         self._policy = policy
         self._open: dict[str, Opened] = {}
         self._opening: dict[str, asyncio.Lock] = {}
@@ -247,7 +250,14 @@ class Deliver:
         except Invalid as wrong:  # a provider that is not installed here, or older settings
             log.error("channel cannot be opened", channel=channel.id, problem=wrong.message)
             return None
-        tools = Tools(self._http, self._guard, self._clock, channel.id, self._receive)
+        tools = Tools(
+            http=self._http,
+            guard=self._guard,
+            clock=self._clock,
+            scripts=self._scripts,
+            channel_id=channel.id,
+            report=self._receive,
+        )
         opened = Opened(channel, provider, settings, provider.open(settings, tools), generation)
         self._open[job.lane] = opened
         return opened

@@ -13,6 +13,7 @@ from textgate.engine.housekeeping import Housekeeping
 from textgate.engine.notify import Notify
 from textgate.outbound.guard import Guard
 from textgate.outbound.http import HttpClient
+from textgate.outbound.script.workers import Workers
 from textgate.store.base import Job, Store
 
 SENDS_IN_ALL = 1_000
@@ -27,6 +28,7 @@ class Engine:
         clock: Clock,
         http: HttpClient,
         guard: Guard,
+        scripts: Workers,
         *,
         policy: RetryPolicy,
         channel_concurrency: int,
@@ -37,7 +39,7 @@ class Engine:
     ) -> None:
         self._store = store
         self._deliver = Deliver(
-            store, clock, http, guard, policy=policy, capacity=channel_concurrency
+            store, clock, http, guard, scripts, policy=policy, capacity=channel_concurrency
         )
         self._notify = Notify(
             store, clock, http, capacity=webhook_concurrency, jitter=webhook_jitter

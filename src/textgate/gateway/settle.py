@@ -234,4 +234,5 @@ def _attempt(recipient: Recipient, report: Report) -> SendAttempt:
         reason=reason,
         code=code,
         detail=outcome.detail[:MAX_DETAIL] or None,
+        trace=outcome.trace,
     )

@@ -10,14 +10,29 @@ about half of the CPU time (docs/decisions/0005-outbound.md). Who calls cannot t
 
 from collections.abc import Coroutine, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from textgate.outbound.curl import CurlClient
 from textgate.outbound.direct import DirectClient
 from textgate.outbound.guard import Guard
 from textgate.outbound.reply import BODY_LIMIT, Failure, FailureKind, Reply
 
-__all__ = ["BODY_LIMIT", "Failure", "FailureKind", "HttpClient", "Reply"]
+__all__ = ["BODY_LIMIT", "Failure", "FailureKind", "Http", "HttpClient", "Reply"]
+
+
+class Http(Protocol):
+    """What can make calls: :class:`HttpClient`, or who watches one."""
+
+    def request(
+        self,
+        method: str,
+        url: str,
+        *,
+        headers: Sequence[tuple[str, str]] = (),
+        body: bytes = b"",
+        timeout: float,
+        keep_headers: bool = False,
+    ) -> Coroutine[Any, Any, Reply | Failure]: ...
 
 
 class HttpClient:

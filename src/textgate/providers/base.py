@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Callable
 from dataclasses import MISSING, Field, dataclass, field, fields
-from typing import Any, Generic, Protocol, TypeVar, get_type_hints
+from typing import Any, Generic, NoReturn, Protocol, TypeVar, get_type_hints
 
 import msgspec
 
@@ -12,7 +12,9 @@ from textgate.domain.outcome import Outcome
 from textgate.domain.phone import mask
 from textgate.domain.times import Clock, Milliseconds
 from textgate.outbound.guard import Guard
-from textgate.outbound.http import HttpClient
+from textgate.outbound.http import Http
+from textgate.outbound.script.desk import Desk
+from textgate.outbound.script.workers import Workers
 
 S = TypeVar("S")
 MASK = "********"
@@ -25,13 +27,21 @@ def setting(
     default: Any = MISSING,
     secret: bool = False,
     multiline: bool = False,
+    hidden: bool = False,
 ) -> Any:
     """Declare one setting of a provider; forms, checks, masking and docs are made from it.
 
     Without ``default`` it is required, and must not be empty. A secret is left out when the
-    settings are printed.
+    settings are printed. What is hidden is kept with the settings, and neither shown with them nor
+    taken from callers: the house itself writes it.
     """
-    metadata = {"label": label, "help": help, "secret": secret, "multiline": multiline}
+    metadata = {
+        "label": label,
+        "help": help,
+        "secret": secret,
+        "multiline": multiline,
+        "hidden": hidden,
+    }
     if default is MISSING:
         return field(metadata=metadata, repr=not secret)
     if isinstance(default, list | dict):
@@ -73,9 +83,10 @@ class Sms(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 class Tools:
     """What a channel may use; nothing else is in its reach."""
 
-    http: HttpClient
+    http: Http
     guard: Guard
     clock: Clock
+    scripts: Workers
     channel_id: str
     report: Callable[[Receipt], Awaitable[None]]
     """Hand over a receipt; returns once it is on disk."""
@@ -109,16 +120,17 @@ class Provider(Generic[S]):
     """Whether a message whose outcome is unknown may be sent again."""
     max_attempt_s: Callable[[S], float] = lambda settings: 60.0
     """The longest a ``send`` may take."""
+    prepare: Callable[[S, Desk], Awaitable[dict[str, Any]]] | None = None
+    """What saving owes and what takes its time: returns hidden settings. Raises ``Invalid``."""
+    prepared_from: tuple[str, ...] = ()
+    """The settings that ``prepare`` reads: it runs when one of them changes."""
 
     def parse(self, given: dict[str, Any]) -> S:
         """Return checked settings. Raises ``Invalid`` with the member's name."""
         members = self._members()
         for name in given:
             if name not in members:
-                raise Invalid(
-                    f"{self.title} has no setting {name}; it has {', '.join(sorted(members))}",
-                    field=f"settings.{name}",
-                )
+                self._refuse(name)
         for name, member in members.items():
             if _required(member) and given.get(name) in (None, ""):
                 raise Invalid(f"{member.metadata['label']} is required", field=f"settings.{name}")
@@ -138,7 +150,7 @@ class Provider(Generic[S]):
         Takes what is stored as it is: what a later version would refuse must still be shown.
         """
         shown: dict[str, Any] = {}
-        for name, member in self._members().items():
+        for name, member in self._open_members().items():
             value = given[name] if name in given else _default(member)
             shown[name] = MASK if member.metadata["secret"] and value else value
         return shown
@@ -146,9 +158,12 @@ class Provider(Generic[S]):
     def merged(self, stored: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
         """Return ``stored`` changed by ``given``; a secret sent back masked keeps its value.
 
-        What is stored and is no setting any more is dropped.
+        What is stored and is no setting any more is dropped. Raises ``Invalid`` for a hidden one.
         """
         members = self._members()
+        for name in given:
+            if name in members and members[name].metadata["hidden"]:
+                self._refuse(name)
         secrets = {name for name, member in members.items() if member.metadata["secret"]}
         kept = {name: value for name, value in stored.items() if name in members}
         new = {k: v for k, v in given.items() if not (k in secrets and v == MASK)}
@@ -168,8 +183,17 @@ class Provider(Generic[S]):
                 "default": None if member.metadata["secret"] else _default(member),
                 "schema": msgspec.json.schema(hints[name]),
             }
-            for name, member in self._members().items()
+            for name, member in self._open_members().items()
         ]
+
+    def _refuse(self, name: str) -> NoReturn:
+        known = ", ".join(sorted(self._open_members()))
+        raise Invalid(
+            f"{self.title} has no setting {name}; it has {known}", field=f"settings.{name}"
+        )
+
+    def _open_members(self) -> dict[str, Field[Any]]:
+        return {n: m for n, m in self._members().items() if not m.metadata["hidden"]}
 
     def _members(self) -> dict[str, Field[Any]]:
         return {member.name: member for member in fields(self.settings)}  # type: ignore[arg-type]

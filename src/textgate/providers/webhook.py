@@ -12,13 +12,13 @@ from urllib.parse import quote
 
 from msgspec import Meta
 
+from textgate.domain.authgear import SIGNATURE_HEADER, Answer, Payload, encode, read_answer
 from textgate.domain.errors import Invalid
 from textgate.domain.masking import HIDDEN, mask_echo, repeats
 from textgate.domain.outcome import Accepted, Deferred, Outcome, Reason, Rejected, Unknown
 from textgate.domain.signing import body_hex
 from textgate.outbound.guard import Guard
 from textgate.outbound.http import Failure, FailureKind, Reply
-from textgate.providers.authgear import SIGNATURE_HEADER, Answer, Payload, encode, read_answer
 from textgate.providers.base import Provider, Sms, Tools, setting
 
 # The outcome table. docs/providers/webhook.md gives the reasons, and a test compares the two.

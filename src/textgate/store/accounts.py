@@ -69,10 +69,14 @@ class Accounts(Noun):
             "call_attempt",
             "inbound",
             "log_entry",
+            "ingress",
+            "sms_gateway",
+            "script_version",
+            "template",
         ):
             self._tx.run(f"DELETE FROM {table} WHERE account_id = :id", {"id": account_id})
         self._tx.run("DELETE FROM account WHERE id = :id", {"id": account_id})
-        for noun in ("account", "token", "channel", "webhook"):
+        for noun in ("account", "token", "channel", "webhook", "ingress", "template"):
             self._tx.changed(noun)
 
 

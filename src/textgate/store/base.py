@@ -13,8 +13,12 @@ if TYPE_CHECKING:
     from textgate.store.deliveries import Deliveries
     from textgate.store.events import Events
     from textgate.store.inbox import Inbox
+    from textgate.store.ingresses import Ingresses
     from textgate.store.messages import Messages
     from textgate.store.recipients import Recipients
+    from textgate.store.scripts import Scripts
+    from textgate.store.sms_gateways import SmsGateways
+    from textgate.store.templates import Templates
     from textgate.store.webhooks import Webhooks
 
 T = TypeVar("T")
@@ -69,6 +73,10 @@ class Tx(Protocol):
     events: "Events"
     deliveries: "Deliveries"
     inbox: "Inbox"
+    ingresses: "Ingresses"
+    sms_gateways: "SmsGateways"
+    scripts: "Scripts"
+    templates: "Templates"
 
     def new_id(self) -> str:
         """Return a fresh id, greater than all before it in this database's order of commits."""

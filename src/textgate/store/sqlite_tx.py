@@ -15,8 +15,12 @@ from textgate.store.channels import Channels
 from textgate.store.deliveries import Deliveries
 from textgate.store.events import Events
 from textgate.store.inbox import Inbox
+from textgate.store.ingresses import Ingresses
 from textgate.store.messages import Messages
 from textgate.store.recipients import Recipients
+from textgate.store.scripts import Scripts
+from textgate.store.sms_gateways import SmsGateways
+from textgate.store.templates import Templates
 from textgate.store.webhooks import Webhooks
 
 T = TypeVar("T")
@@ -52,6 +56,10 @@ class SqliteTx:
         self.events = Events(self)
         self.deliveries = Deliveries(self)
         self.inbox = Inbox(self)
+        self.ingresses = Ingresses(self)
+        self.sms_gateways = SmsGateways(self)
+        self.scripts = Scripts(self)
+        self.templates = Templates(self)
 
     def tick(self) -> None:
         self.now = self._clock.now()

@@ -30,7 +30,7 @@ def own_words(*, device: str = "device_id") -> Iterator[None]:
     except TextgateError as error:
         message = _WORD.sub(lambda found: _WORDS[found[1]], error.message)
         place = error.field and (device if error.field == "deviceId" else _renamed(error.field))
-        raise type(error)(message, field=place) from None
+        raise type(error)(message, field=place, details=error.details) from None
 
 
 def _renamed(place: str) -> str:

@@ -1,0 +1,1 @@
+"""How "send this" arrives from other systems: one file of pure functions for each dialect."""

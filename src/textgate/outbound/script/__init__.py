@@ -1,0 +1,1 @@
+"""Custom scripts in Deno, without any permission: their checks, their workers, their requests."""
