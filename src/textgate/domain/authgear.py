@@ -1,7 +1,6 @@
 """Authgear's wire format for one SMS: the payload, byte for byte, and how an answer is read.
 
-Source: authgear-server, ``pkg/lib/infra/sms/custom`` (B §2.4, §3.4, §4.1). Nothing here knows
-Textgate's words: a provider maps them.
+Source: authgear-server, ``pkg/lib/infra/sms/custom`` (B §2.4, §3.4, §4.1).
 """
 
 import json
@@ -10,7 +9,27 @@ from typing import Any
 
 import msgspec
 
+from textgate.domain.outcome import Reason
+
 SIGNATURE_HEADER = "X-Authgear-Body-Signature"
+
+OK = "ok"
+CODE_OF: Mapping[Reason, str] = {
+    Reason.INVALID_NUMBER: "invalid_phone_number",
+    Reason.RATE_LIMITED: "rate_limited",
+    Reason.AUTHENTICATION_FAILED: "authentication_failed",
+    Reason.DELIVERY_REJECTED: "delivery_rejected",
+    Reason.UNSUPPORTED: "unsupported_request",
+    Reason.TIMEOUT: "timeout",
+    Reason.UNREACHABLE: "unknown_error",
+    Reason.ADDRESS_REFUSED: "unknown_error",
+    Reason.PROVIDER_ERROR: "unknown_error",
+    Reason.EXPIRED: "timeout",
+    Reason.CANCELLED: "delivery_rejected",
+    Reason.NO_CHANNEL: "unknown_error",
+    Reason.UNKNOWN: "unknown_error",
+}
+"""The code that Authgear knows for why a message did not go out (B §4.2)."""
 
 _encode = msgspec.json.Encoder().encode
 # Go escapes these five so that JSON may stand inside HTML and JavaScript. Outside of strings none
