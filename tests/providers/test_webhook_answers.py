@@ -13,7 +13,8 @@ from provider_case import Bench, SendCase, an_sms, kind, webhook_settings
 
 from textgate.domain.authgear import read_answer
 from textgate.domain.outcome import Accepted, Deferred, Outcome, Reason, Rejected, Unknown
-from textgate.providers.webhook import ANY_OTHER, CODES, PROVIDER, STATUSES
+from textgate.providers.answers import ANY_OTHER, CODES, STATUSES
+from textgate.providers.webhook import PROVIDER
 from textgate.testing.raw_far_side import answer
 
 PAGE = Path(__file__).parents[2] / "docs/providers/webhook.md"
