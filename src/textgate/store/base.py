@@ -1,6 +1,8 @@
 """What the rest of the house knows of a database: ``Store`` and ``Tx``."""
 
+import asyncio
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from textgate.domain.event import CallJob
@@ -102,6 +104,10 @@ class Tx(Protocol):
         """Do ``act`` on the event loop once the transaction is committed; it must not raise."""
         ...
 
+    def moved(self, account_id: str, message_id: str) -> None:
+        """Tell those who watch this message, after the commit, that a recipient of it moved."""
+        ...
+
     def withdraw(self, job: Job) -> bool:
         """Take leased work back from this process's engine; False if it may have begun."""
         ...
@@ -140,6 +146,14 @@ class Store(Protocol):
 
     async def read(self, work: Callable[[Tx], T]) -> T:
         """Run ``work`` on a snapshot, off the event loop. It must not write."""
+        ...
+
+    def watch(self, account_id: str, message_id: str) -> AbstractContextManager[asyncio.Event]:
+        """An event that is set after each commit of this process that moved a recipient of it.
+
+        Clear it, look, then wait. Who waits looks again once a second all the same: what another
+        process moves does not set it. It may be set once for nothing.
+        """
         ...
 
     def generation(self, noun: str) -> int:

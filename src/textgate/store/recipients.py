@@ -67,7 +67,10 @@ class Recipients(Lanes):
             *(new.holder, new.provider_ref, new.reason, new.error, self._tx.now),
             *(old.account_id, old.message_id, old.n, old.state, old.attempt),
         )
-        return self._tx.run(_MOVE, values) > 0
+        moved = self._tx.run(_MOVE, values) > 0
+        if moved:
+            self._tx.moved(old.account_id, old.message_id)
+        return moved
 
     def overdue(self, limit: int) -> list[SendJob]:
         """Return work past its deadline that nobody has in hand; looks at all that is owed."""

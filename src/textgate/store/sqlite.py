@@ -6,9 +6,10 @@ a thread costs a switch of the lock for each (docs/decisions/0003-store.md has t
 """
 
 import asyncio
+import contextlib
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -259,6 +260,13 @@ class SqliteStore:
 
     def generation(self, noun: str) -> int:
         return self._foreign + self._generations.get(noun, 0)
+
+    @contextlib.contextmanager
+    def watch(self, account_id: str, message_id: str) -> Iterator[asyncio.Event]:
+        with self._tx.watchers.watch((account_id, message_id)) as event:
+            if self._group:  # it has run, and may have moved the message before this watcher came
+                self._tx.later.append(event.set)
+            yield event
 
     # Reading: a few threads, each with a connection and a snapshot of its own.
 

@@ -21,6 +21,7 @@ from textgate.store.recipients import Recipients
 from textgate.store.scripts import Scripts
 from textgate.store.sms_gateways import SmsGateways
 from textgate.store.templates import Templates
+from textgate.store.watching import Watchers
 from textgate.store.webhooks import Webhooks
 
 T = TypeVar("T")
@@ -42,6 +43,7 @@ class SqliteTx:
         self.withdrawn: dict[Any, Job] = {}
         self.soonest: Milliseconds | None = None
         self.touched: set[str] = set()
+        self.watchers = Watchers()
         self._memo: dict[tuple[str, str], Any] = {}
         self._clock = clock
         self._last_id = 0
@@ -94,6 +96,10 @@ class SqliteTx:
 
     def afterwards(self, act: Callable[[], None]) -> None:
         self.later.append(act)
+
+    def moved(self, account_id: str, message_id: str) -> None:
+        if self.watchers:
+            self.later += [event.set for event in self.watchers.of((account_id, message_id))]
 
     def withdraw(self, job: Job) -> bool:
         if job.key in self.withdrawn:  # by the run before, if the group runs again
