@@ -53,7 +53,7 @@ def test_the_shipped_file_documents_every_setting_and_no_other() -> None:
 
 
 def test_each_example_in_the_shipped_file_is_a_value_that_works() -> None:
-    of_files = {"tls_cert", "tls_key", "ca_file"}
+    of_files = {"tls_cert", "tls_key", "ca_file", "deno"}
     for name in EXAMPLES.keys() - of_files:
         load(file=None, environ={}, flags={name: EXAMPLES[name]})
 
@@ -174,6 +174,12 @@ WRONG = [
     ("jwt_issuer", "a\nb", "without control characters"),
     ("tls_cert", "gone.pem", "must be a readable file"),
     ("ca_file", "gone.pem", "must be a readable file"),
+    ("deno", "gone", "must be a readable file"),
+    ("deno", __file__, "must be a file that may be executed"),
+    ("script_workers", "0", "must be a whole number from 1 to 1000"),
+    ("script_memory", "32", "must be a number of MiB from 64 to 4096"),
+    ("script_hosts", "https://esm.sh", "must be an IP address or a host name"),
+    ("template_language", "deutsch-!", "must be a language tag as in BCP 47"),
 ]
 
 

@@ -173,3 +173,15 @@ async def test_a_channel_of_another_account_is_not_found(world: World) -> None:
     ):
         with pytest.raises(NotFound):
             await world.write(work)
+
+
+async def test_a_simulator_never_stands_in_for_a_channel_that_sends(world: World) -> None:
+    simulator = await world.channel("sim")
+    alone = await world.submit(id="alone")
+    real = await webhook_channel(world)
+    beside = await world.submit(id="beside")
+    named = await world.submit(id="named", device_id=simulator.id)
+    ways = [(m.message.device_id, m.recipients[0].route) for m in (alone, beside, named)]
+    assert ways == [(simulator.id, ""), (real.id, ""), (simulator.id, "")]
+    with pytest.raises(Invalid, match=r"none of the channels \(hook\) can carry data messages"):
+        await world.submit(id="data", text=None, data="AAECAw==", port=1)

@@ -112,6 +112,8 @@ class Provider(Generic[S]):
     open: Callable[[S, Tools], OpenChannel]
     check: Callable[[S, Guard], None] = lambda settings, guard: None
     """Raise ``Invalid`` for settings that types alone cannot refuse."""
+    simulated: bool = False
+    """Sends nothing: it serves only where no channel of another kind can."""
     carries_data: bool = False
     carries_encrypted: bool = False
     receipts: bool = False

@@ -220,6 +220,7 @@ PROVIDER = Provider(
     title="Simulator",
     settings=Settings,
     open=Simulator,
+    simulated=True,
     carries_data=True,
     carries_encrypted=True,
     receipts=True,
