@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import socket
 import sqlite3
 import time
@@ -38,6 +39,7 @@ def test_a_sound_installation_passes_every_check(textgate: Command, data: Path) 
     assert {check["level"] for check in checks.values()} == {"ok"}
     assert "SQLite" in checks["program"]["said"]
     assert "libcurl" in checks["program"]["said"]
+    assert re.fullmatch(r"Deno \d+\.\d+\.\d+ runs custom scripts", checks["scripts"]["said"])
     assert checks.keys() >= {"settings", "data folder", "disk space", "database", "clock", "port"}
 
 
@@ -62,6 +64,25 @@ def test_a_wrong_setting_is_a_finding(textgate: Command) -> None:
     assert checks["settings"]["level"] == "fail"
     assert "TEXTGATE_MODE = 'open': must be one of" in checks["settings"]["said"]
     assert "port" not in checks
+
+
+@pytest.mark.parametrize(
+    ("program", "said"),
+    [
+        ("#!/bin/sh\nexit 1\n", "Deno does not run on this machine (it does not tell its version)"),
+        ("#!/bin/sh\necho deno 1.41.3\n", "Deno 1.41.3 is too old"),
+    ],
+    ids=["another program", "an old one"],
+)
+def test_a_deno_that_cannot_run_scripts_is_a_warning(
+    textgate: Command, data: Path, program: str, said: str
+) -> None:
+    deno = textgate.folder / "deno"
+    deno.write_text(program)
+    deno.chmod(0o755)
+    scripts = found(textgate, TEXTGATE_DENO=str(deno))["scripts"]
+    assert scripts["level"] == "warn"
+    assert said in scripts["said"]
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")

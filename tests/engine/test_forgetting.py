@@ -24,7 +24,8 @@ async def test_a_removed_channel_is_closed_and_its_figures_go(world: World) -> N
     sim = await world.write(lambda tx: channels.add(tx, world.account, draft, world.guard))
     stays = await world.channel()
     await world.start()
-    await world.submit("+41790000002", id="late", device_id=sim.id)  # its last digit asks for a late receipt
+    # Its last digit asks for a late receipt.
+    await world.submit("+41790000002", id="late", device_id=sim.id)
     await world.submit(id="other", device_id=stays.id)
     await world.live(GAUGES_EVERY_MS)
     before = kept(Opened)

@@ -241,6 +241,19 @@ def _public_url(url: str) -> Check:
     return Check(name, Level.OK, url)
 
 
+async def scripts(settings: Settings) -> Check:
+    """Deno runs here; without it there are no script channels, and all else works."""
+    from textgate.domain.errors import Unavailable
+    from textgate.outbound.script.deno import Deno
+
+    try:
+        version = await Deno(settings.deno).version()
+    except Unavailable as missing:
+        why, _, cure = missing.message.partition(": ")
+        return Check("scripts", Level.WARN, why, cure or "install a newer Deno")
+    return Check("scripts", Level.OK, f"Deno {version} runs custom scripts")
+
+
 def certificate(settings: Settings) -> Check:
     """The certificate has not run out, and names the public address."""
     from textgate.cli.handshake import examine

@@ -45,5 +45,6 @@ def _all(read_settings: "Callable[[], Settings]") -> Iterator[Check]:
     yield checks.server(settings)
     yield asyncio.run(checks.port(settings))
     yield from checks.reach(settings)
+    yield asyncio.run(checks.scripts(settings))
     if settings.tls_cert:
         yield checks.certificate(settings)
