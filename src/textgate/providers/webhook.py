@@ -8,18 +8,47 @@ from dataclasses import dataclass
 from typing import Annotated
 from urllib.parse import quote
 
+import msgspec
 from msgspec import Meta
 
-from textgate.domain.authgear import SIGNATURE_HEADER, Answer, encode, read_answer
+from textgate.domain.authgear import SIGNATURE_HEADER, Answer, Payload, encode, read_answer
 from textgate.domain.errors import Invalid
 from textgate.domain.outcome import Accepted, Outcome, Reason, Rejected, Unknown
 from textgate.domain.signing import body_hex
+from textgate.domain.times import Milliseconds
 from textgate.outbound.guard import Guard
 from textgate.outbound.http import Failure, Reply
 from textgate.providers.answers import CODES, by_status, explained, judge_failure, payload
 from textgate.providers.base import Provider, Sms, Tools, setting
 
+PAYLOAD_SAMPLE = Payload(
+    to="+447700900123",
+    body="731904 is your code for the Harbour Shop\n",
+    app_id="harbour-shop",
+    template_name="verification_sms.txt",
+    language_tag="en",
+    template_variables={
+        "app_name": "Harbour Shop",
+        "client_id": "web-checkout",
+        "code": "731904",
+        "host": "auth.harbour.example",
+        "phone": "+447700900123",
+        "state": "a1b2",
+    },
+)
+"""What a receiver gets, for people; the number is one that nobody has."""
+
 _HEADER_SAFE = "".join(map(chr, range(0x21, 0x7F)))
+
+
+class PreviousKey(msgspec.Struct, frozen=True):
+    """A key that was replaced, while receivers may still know it; it signs nothing any more."""
+
+    key: str
+    until: Milliseconds
+
+    def __repr__(self) -> str:
+        return f"PreviousKey(until={self.until})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +79,9 @@ class Settings:
     app_id: str = setting("app_id", help="Of messages that bring none.", default="")
     template_name: str = setting("template_name", help="Of messages that bring none.", default="")
     language_tag: str = setting("language_tag", help="Of messages that bring none.", default="")
+    previous_signature_keys: tuple[PreviousKey, ...] = setting(
+        "Previous secret keys", default=(), secret=True, hidden=True
+    )
 
 
 class Webhook:
