@@ -7,6 +7,7 @@ import tomllib
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
+from typing import get_args
 
 import pytest
 from hypothesis import given
@@ -15,16 +16,19 @@ from rich.pretty import pretty_repr
 
 from textgate.config import (
     SECRETS,
+    Kept,
     SettingError,
     Settings,
     defaults_text,
-    kept_jwt_secret,
+    kept_file,
+    kept_secret,
     load,
 )
 from textgate.reading import READERS, duration, duration_text
 
 TLS = Path(__file__).parent / "tls"
 DOCS = Path(__file__).parents[1] / "docs"
+KEPT: tuple[Kept, ...] = get_args(Kept)
 CERT, KEY = TLS / "localhost.pem", TLS / "localhost.key"
 DEFAULTS = tomllib.loads(defaults_text())
 EXAMPLES = tomllib.loads("\n".join(re.findall(r"^# (\w+ = .+)$", defaults_text(), re.MULTILINE)))
@@ -298,16 +302,40 @@ def test_no_secret_is_in_a_message_or_a_repr() -> None:
         assert "s3cret" not in wrong.value.message
 
 
-def test_the_secret_of_tokens_is_made_once_and_kept_for_nobody_else() -> None:
+@pytest.mark.parametrize("name", KEPT)
+def test_a_secret_is_made_once_and_kept_for_nobody_else(name: Kept) -> None:
     mine = settings(data="kept")
     with ThreadPoolExecutor(8) as together:
-        [made] = set(together.map(kept_jwt_secret, [mine] * 8))
-    assert kept_jwt_secret(mine) == made
+        [made] = set(together.map(lambda _: kept_secret(mine, name), range(8)))
+    assert kept_secret(mine, name) == made
     assert len(made) >= 32
     [kept] = mine.data.iterdir()
+    assert kept == kept_file(mine, name)
     assert stat.S_IMODE(kept.stat().st_mode) == 0o600
     assert stat.S_IMODE(mine.data.stat().st_mode) == 0o700
-    assert kept_jwt_secret(settings(data="kept", jwt_secret="x" * 32)) == "x" * 32
+    assert kept_secret(settings(data="kept", **{name: "x" * 32}), name) == "x" * 32
+
+
+@pytest.mark.parametrize("name", KEPT)
+def test_a_kept_secret_may_be_written_by_hand_and_keeps_the_rule(name: Kept) -> None:
+    file = kept_file(settings(), name)
+    file.parent.mkdir()
+    file.write_text(f"{'s3cret-' * 6}\n")
+    assert kept_secret(settings(), name) == "s3cret-" * 6
+    file.write_text("s3cret\n")
+    with pytest.raises(SettingError, match="must have at least 32 bytes") as wrong:
+        kept_secret(settings(), name)
+    assert str(file) in wrong.value.message
+    assert "s3cret" not in wrong.value.message
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read every file")
+def test_a_kept_secret_that_may_not_be_read_is_told() -> None:
+    file = kept_file(settings(), "master_key")
+    file.parent.mkdir()
+    file.touch(mode=0o000)
+    with pytest.raises(SettingError, match="cannot be read"):
+        kept_secret(settings(), "master_key")
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read every file")

@@ -18,7 +18,7 @@ from textgate.api.operation import Services
 from textgate.api.protocol import QuickProtocol
 from textgate.api.server import build_api
 from textgate.clock import SystemClock
-from textgate.config import Settings, kept_jwt_secret
+from textgate.config import Settings, kept_secret
 from textgate.domain.errors import Unavailable
 from textgate.domain.retry import RetryPolicy
 from textgate.domain.times import Milliseconds
@@ -180,7 +180,7 @@ async def _run(
         desk=Desk(deno, http, hosts=settings.script_hosts),
         clock=clock,
         exposition=telemetry.exposition,
-        jwt_secret=kept_jwt_secret(settings),
+        jwt_secret=kept_secret(settings, "jwt_secret"),
     )
     server = _Server(_uvicorn_config(settings, build_api(services)))
     # Last of what can fail: its password is shown once.

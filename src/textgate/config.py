@@ -22,7 +22,7 @@ import msgspec
 
 from textgate.domain.errors import Invalid
 from textgate.domain.retry import MESSAGE_POLICY
-from textgate.reading import READERS, secret
+from textgate.reading import READERS
 
 PREFIX = "TEXTGATE_"
 OTHER_NAMES = frozenset(
@@ -31,8 +31,9 @@ OTHER_NAMES = frozenset(
 """Variables that the command line reads and that are not settings of the server."""
 
 SECRETS = frozenset({"private_token", "jwt_secret", "master_key"})
+Kept = Literal["jwt_secret", "master_key"]
+"""Settings that Textgate makes for itself, and keeps in the data folder, if they are not set."""
 _MASK = "•••"
-_JWT_SECRET_FILE = "jwt-secret"  # noqa: S105 - a file's name
 
 
 class SettingError(Invalid):
@@ -263,14 +264,15 @@ def _wrong(given: Mapping[str, _Given], name: str, rule: str) -> SettingError:
     return SettingError(found.name, rule, shown=_shown(name, found.value))
 
 
-def kept_jwt_secret(settings: Settings) -> str:
-    """The secret that signs tokens: the one set, else the one kept in the data folder (mode 0600).
+def kept_secret(settings: Settings, name: Kept) -> str:
+    """The secret that is set, else the one kept for it in the data folder (mode 0600).
 
-    Makes it on the first call. Two processes that start together end up with the same one.
+    Makes it on the first call. Two processes that start together end up with the same one. Raises
+    SettingError if what the file holds is not what the setting could be.
     """
-    if settings.jwt_secret is not None:
-        return settings.jwt_secret
-    kept = settings.data / _JWT_SECRET_FILE
+    if (found := getattr(settings, name)) is not None:
+        return str(found)
+    kept = kept_file(settings, name)
     if not kept.exists():
         settings.data.mkdir(mode=0o700, parents=True, exist_ok=True)
         handle, fresh = tempfile.mkstemp(dir=settings.data)  # mode 0600
@@ -284,4 +286,14 @@ def kept_jwt_secret(settings: Settings) -> str:
             pass
         finally:
             Path(fresh).unlink()
-    return secret(32)(kept.read_text("utf-8"))  # type: ignore[no-any-return]
+    try:
+        return str(READERS[name](kept.read_text("utf-8").strip()))
+    except OSError as wrong:
+        raise SettingError(str(kept), f"cannot be read ({wrong.strerror})") from None
+    except ValueError as wrong:
+        raise SettingError(str(kept), str(wrong)) from None
+
+
+def kept_file(settings: Settings, name: Kept) -> Path:
+    """Where the secret is kept if it is not set."""
+    return settings.data / name.replace("_", "-")

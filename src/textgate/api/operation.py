@@ -52,7 +52,7 @@ class Services:
     exposition: Callable[[], bytes]
     """The metrics in the Prometheus text format."""
     jwt_secret: str
-    """Signs tokens (``config.kept_jwt_secret``)."""
+    """Signs tokens (``config.kept_secret``)."""
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
     """Set when the server begins to stop: answers without end are over then."""
 

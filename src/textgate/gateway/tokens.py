@@ -46,7 +46,7 @@ class TokenKey:
 
     @classmethod
     def of(cls, settings: Settings, secret: str) -> "TokenKey":
-        """``secret`` is that of ``config.kept_jwt_secret``."""
+        """``secret`` is that of ``config.kept_secret``."""
         return cls(
             secret,
             settings.jwt_issuer,
