@@ -4,12 +4,16 @@ Source: authgear-server, ``pkg/lib/infra/sms/custom`` (B §2.4, §3.4, §4.1).
 """
 
 import json
+import re
 from collections.abc import Mapping
 from typing import Any
 
 import msgspec
+import phonenumbers
 
+from textgate.domain.errors import Invalid
 from textgate.domain.outcome import Reason
+from textgate.domain.phone import FIELD
 
 SIGNATURE_HEADER = "X-Authgear-Body-Signature"
 
@@ -64,6 +68,64 @@ def encode(payload: Payload) -> bytes:
     for raw, escaped in _ESCAPES:
         data = data.replace(raw, escaped)
     return data
+
+
+class _Received(msgspec.Struct):
+    """The payload as it may come: until September 2024 it had the first two members only."""
+
+    to: str
+    body: str
+    app_id: str | None = None
+    template_name: str | None = None
+    language_tag: str | None = None
+    template_variables: dict[str, Any] | None = None
+
+
+_read_received = msgspec.json.Decoder(_Received).decode
+
+
+def read_payload(body: bytes) -> Payload:
+    """Return a payload with all that a receiver must tolerate (B §2.6).
+
+    Members that nobody knows are dropped, those that are absent or null are empty; variables of
+    any name and type are kept unless they are null. Raises ``Invalid``, naming the member.
+    """
+    try:
+        found = _read_received(body)
+    except (ValueError, RecursionError) as wrong:
+        told = str(wrong) if isinstance(wrong, ValueError) else "it is nested too deeply"
+        raise Invalid(f"this is no SMS as Authgear sends it: {told}") from None
+    if not found.body:
+        raise Invalid("body is empty: there is nothing to send", field="body")
+    variables = found.template_variables or {}
+    return Payload(
+        to=found.to,
+        body=found.body,
+        app_id=found.app_id or "",
+        template_name=found.template_name or "",
+        language_tag=found.language_tag or "",
+        template_variables={name: v for name, v in variables.items() if v is not None},
+    )
+
+
+_NUMBER_FORM = re.compile(r" *\+[0-9 \-]*")
+
+
+def read_number(text: str) -> str:
+    """Return a number as E.164 (B §9.2): with ``+``; blanks and dashes do not count.
+
+    It must be possible, by country and length, and not known to be in use: Authgear's projects
+    check no more unless told to, and a new range is unknown for a while. Raises ``Invalid``.
+    """
+    if not _NUMBER_FORM.fullmatch(text):
+        raise Invalid("the number is not in the form +85298765432", field=FIELD)
+    try:
+        number = phonenumbers.parse(text, None)
+    except phonenumbers.NumberParseException:
+        raise Invalid("the number is not in the form +85298765432", field=FIELD) from None
+    if not phonenumbers.is_possible_number(number):
+        raise Invalid("no number of that country has this length", field=FIELD)
+    return phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
 
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True):
@@ -157,6 +219,47 @@ class _Members:
                 if type(value) is kind and value:
                     return str(value)
         return ""
+
+
+class AnswerInfo(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Who carried the message, as Authgear has read it since October 2025."""
+
+    provider_name: str = ""
+    provider_type: str = ""
+    provider_error_code: str = ""
+
+
+class FullAnswer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """An answer as a receiver gives it, for callers of both generations; what is empty is left out.
+
+    Of the two places of ``provider_error_code``, the one at the top is the older (B §4.1).
+    """
+
+    code: str
+    description: str = ""
+    provider_error_code: str = ""
+    info: AnswerInfo = AnswerInfo()
+
+
+def spell_answer(
+    code: str,
+    *,
+    description: str = "",
+    provider_error_code: str = "",
+    provider_name: str = "",
+    provider_type: str = "",
+) -> bytes:
+    """Return an answer as it goes over the line, with the line feed that the reference ends with.
+
+    ``provider_name`` is one of ours, such as a channel's; ``provider_type`` is its kind.
+    """
+    answer = FullAnswer(
+        code=code,
+        description=description,
+        provider_error_code=provider_error_code,
+        info=AnswerInfo(provider_name, provider_type, provider_error_code),
+    )
+    return _encode(answer) + b"\n"
 
 
 def _whole(text: str) -> str:
