@@ -58,6 +58,8 @@ class Endpoint:
         self.operation = operation
         self._services, self._authenticator, self._edge = services, authenticator, edge
         self._raw_body = operation.body is bytes
+        limit = services.settings.body_limit
+        self._limit = limit if operation.largest is None else min(limit, operation.largest)
         self._decode = msgspec.json.Decoder(
             operation.body if operation.body is not None else Any, dec_hook=read_field
         ).decode
@@ -112,7 +114,7 @@ class Endpoint:
         caller = await self._identify(headers)
         body = None
         if self.operation.body is not None:
-            limit = self._services.settings.body_limit
+            limit = self._limit
             if raw is None and receive is not None:
                 raw = await read_body(headers, receive, limit)
             elif raw is not None and len(raw) > limit:

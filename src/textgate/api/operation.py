@@ -154,6 +154,8 @@ class Operation:
     """A msgspec.Struct, or ``bytes`` for the body as it came (then of any content type)."""
     body_optional: bool = False
     """An empty body is allowed; ``Call.body`` is None then."""
+    largest: int | None = None
+    """Bytes of a body, where the server's own limit is too generous."""
     answer: Any = None
     """The type of ``Answer.value``, for the document; None: no body."""
     answer_type: str = "application/json"
