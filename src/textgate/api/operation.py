@@ -26,6 +26,7 @@ from typing import Any, Generic, TypeVar
 from textgate.config import Settings
 from textgate.domain.account import Account, Scope
 from textgate.domain.errors import Unauthenticated
+from textgate.domain.quota import Quota
 from textgate.domain.times import Clock
 from textgate.outbound.guard import Guard
 from textgate.outbound.http import HttpClient
@@ -53,6 +54,8 @@ class Services:
     """The metrics in the Prometheus text format."""
     jwt_secret: str
     """Signs tokens (``config.kept_secret``)."""
+    trials: Quota = field(default_factory=lambda: Quota((5, 60_000), (60, 3_600_000)))
+    """Test sends of each account: 5 a minute, 60 an hour."""
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
     """Set when the server begins to stop: answers without end are over then."""
 

@@ -15,6 +15,7 @@ from textgate.domain.errors import (
     Forbidden,
     Invalid,
     NotFound,
+    RateLimited,
     TextgateError,
     Unauthenticated,
     Unavailable,
@@ -29,6 +30,7 @@ _STATUS: dict[type[TextgateError], tuple[int, str, Headers]] = {
     Forbidden: (403, "forbidden", ()),
     NotFound: (404, "not_found", ()),
     Conflict: (409, "conflict", ()),
+    RateLimited: (429, "rate_limited", ()),
     Unavailable: (503, "unavailable", (("Retry-After", str(RETRY_AFTER_S)),)),
 }
 
@@ -48,6 +50,8 @@ def problem_of(error: TextgateError) -> Problem:
     for kind in type(error).__mro__:
         if kind in _STATUS:
             status, code, headers = _STATUS[kind]
+            if isinstance(error, RateLimited):
+                headers = (("Retry-After", str(error.retry_after_s)),)
             return Problem(status, code, error.message, error.field, headers, error.details)
     return UNHANDLED
 

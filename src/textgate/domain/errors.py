@@ -37,3 +37,11 @@ class Conflict(TextgateError):
 
 class Unavailable(TextgateError):
     """Not now: a queue is full or a part is not configured. Try again later."""
+
+
+class RateLimited(TextgateError):
+    """Too often. ``retry_after_s`` is when it may be tried again, in seconds from now."""
+
+    def __init__(self, message: str, *, retry_after_s: int) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
