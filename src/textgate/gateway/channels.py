@@ -1,5 +1,8 @@
 """The ways out of an account: adding, changing, ordering and removing them.
 
+What saving settings owes and what takes its time (a script is checked) comes before: ``prepare``,
+and then ``add`` or ``change`` with what it returned, in one transaction.
+
 Work that a channel still has when it is disabled or removed goes to the next channel of its
 route, or fails: the engine does that as soon as it comes to it.
 """
@@ -11,9 +14,11 @@ from msgspec import UNSET, UnsetType
 
 from textgate.domain.account import Channel
 from textgate.domain.errors import Conflict, Invalid, NotFound
+from textgate.domain.script import Module, ScriptVersion
 from textgate.outbound.guard import Guard
+from textgate.outbound.script.desk import Desk
 from textgate.providers.discovery import find
-from textgate.store.base import Tx
+from textgate.store.base import Store, Tx
 
 MAX_CHANNELS = 100
 """Per account: each message keeps the ids of those that may carry it."""
@@ -23,6 +28,8 @@ MAX_RATE = 100_000.0
 MAX_WAITS = 20
 LONGEST_WAIT_S = 7 * 86_400
 DEFAULT_IN_FLIGHT = 64
+MAX_VERSIONS = 100
+"""Of a script; older ones are forgotten."""
 
 
 class Draft(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -50,7 +57,44 @@ class Changes(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     retry_waits: tuple[int, ...] | UnsetType | None = UNSET
 
 
-def add(tx: Tx, account_id: str, draft: Draft, guard: Guard) -> Channel:
+class Prepared(msgspec.Struct, frozen=True):
+    """What ``prepare`` found for one set of settings."""
+
+    of: dict[str, Any]
+    """The settings it was made from."""
+    hidden: dict[str, Any]
+
+
+async def prepare(
+    store: Store,
+    desk: Desk,
+    account_id: str,
+    provider_kind: str,
+    settings: dict[str, Any],
+    channel_id: str | None = None,
+) -> Prepared | None:
+    """Do what saving these settings owes; None if it owes nothing.
+
+    ``channel_id``: they are changes to the settings of this channel. May take seconds. Raises
+    ``Invalid``, ``NotFound``, or ``Unavailable`` if what it takes is missing on this machine.
+    """
+    provider = find(provider_kind)
+    if provider.prepare is None:
+        return None
+    stored: dict[str, Any] = {}
+    if channel_id is not None:
+        channel = await store.read(lambda tx: known_channel(tx, account_id, channel_id))
+        stored = channel.settings
+    wanted = _settings(provider_kind, stored, settings)
+    sources = _sources(provider_kind, wanted)
+    if sources == _sources(provider_kind, stored):
+        return None
+    return Prepared(sources, await provider.prepare(provider.parse(wanted), desk))
+
+
+def add(
+    tx: Tx, account_id: str, draft: Draft, guard: Guard, prepared: Prepared | None = None
+) -> Channel:
     """Store a channel, the last in order. Raises ``Invalid``, or ``Conflict`` for a known name."""
     others = tx.channels.all(account_id)
     if len(others) >= MAX_CHANNELS:
@@ -60,7 +104,7 @@ def add(tx: Tx, account_id: str, draft: Draft, guard: Guard) -> Channel:
         id=tx.new_id(),
         name=draft.name.strip(),
         provider=draft.provider,
-        settings=_settings(draft.provider, {}, draft.settings),
+        settings=_prepared(draft.provider, {}, draft.settings, prepared),
         enabled=draft.enabled,
         position=max((other.position for other in others), default=-1) + 1,
         max_in_flight=draft.max_in_flight,
@@ -72,11 +116,20 @@ def add(tx: Tx, account_id: str, draft: Draft, guard: Guard) -> Channel:
     _check(tx, channel)
     _check_settings(channel, guard)
     tx.channels.add(channel)
-    _log(tx, channel, "Channel added")
+    if find(channel.provider).scripted:
+        keep_version(tx, channel)
+    log_change(tx, channel, "Channel added")
     return channel
 
 
-def change(tx: Tx, account_id: str, channel_id: str, changes: Changes, guard: Guard) -> Channel:
+def change(
+    tx: Tx,
+    account_id: str,
+    channel_id: str,
+    changes: Changes,
+    guard: Guard,
+    prepared: Prepared | None = None,
+) -> Channel:
     """Change what is given. Raises ``NotFound``, ``Invalid`` or ``Conflict``."""
     known = known_channel(tx, account_id, channel_id)
     given = {
@@ -85,7 +138,7 @@ def change(tx: Tx, account_id: str, channel_id: str, changes: Changes, guard: Gu
         if (value := getattr(changes, name)) is not UNSET
     }
     if "settings" in given:
-        given["settings"] = _settings(known.provider, known.settings, given["settings"])
+        given["settings"] = _prepared(known.provider, known.settings, given["settings"], prepared)
     if "name" in given:
         given["name"] = given["name"].strip()
     changed: Channel = msgspec.structs.replace(known, **given, updated_at=tx.now)
@@ -93,10 +146,12 @@ def change(tx: Tx, account_id: str, channel_id: str, changes: Changes, guard: Gu
     if "settings" in given or (changed.enabled and not known.enabled):
         _check_settings(changed, guard)  # else what has become invalid could not be disabled
     tx.channels.save(changed)
+    if "settings" in given and find(known.provider).scripted and _new_script(known, changed):
+        keep_version(tx, changed)
     if changed.enabled != known.enabled:
-        _log(tx, changed, "Channel enabled" if changed.enabled else "Channel disabled")
+        log_change(tx, changed, "Channel enabled" if changed.enabled else "Channel disabled")
     elif given:
-        _log(tx, changed, f"Channel changed: {', '.join(sorted(given))}")
+        log_change(tx, changed, f"Channel changed: {', '.join(sorted(given))}")
     return changed
 
 
@@ -104,7 +159,9 @@ def remove(tx: Tx, account_id: str, channel_id: str) -> None:
     """Remove a channel and its settings. Raises ``NotFound``."""
     channel = known_channel(tx, account_id, channel_id)
     tx.channels.remove(account_id, channel_id)
-    _log(tx, channel, "Channel removed")
+    if last := tx.scripts.last(account_id, channel_id):
+        tx.scripts.remove(account_id, channel_id, last.n)
+    log_change(tx, channel, "Channel removed")
 
 
 def reorder(tx: Tx, account_id: str, ids: tuple[str, ...]) -> tuple[Channel, ...]:
@@ -125,6 +182,44 @@ def known_channel(tx: Tx, account_id: str, channel_id: str) -> Channel:
     if channel is None:
         raise NotFound("channel not found")
     return channel
+
+
+def keep_version(tx: Tx, channel: Channel) -> ScriptVersion:
+    """Remember what the channel's script is from now on."""
+    last = tx.scripts.last(channel.account_id, channel.id)
+    version = ScriptVersion(
+        account_id=channel.account_id,
+        channel_id=channel.id,
+        n=last.n + 1 if last else 1,
+        source=channel.settings["source"],
+        modules=msgspec.convert(channel.settings["modules"], dict[str, Module]),
+        created_at=tx.now,
+    )
+    tx.scripts.add(version)
+    tx.scripts.remove(channel.account_id, channel.id, version.n - MAX_VERSIONS)
+    return version
+
+
+def _new_script(known: Channel, changed: Channel) -> bool:
+    return bool(known.settings.get("source") != changed.settings.get("source"))
+
+
+def _sources(kind: str, settings: dict[str, Any]) -> dict[str, Any]:
+    """Return the settings that ``prepare`` reads."""
+    return {name: settings.get(name) for name in find(kind).prepared_from}
+
+
+def _prepared(
+    kind: str, stored: dict[str, Any], given: dict[str, Any], prepared: Prepared | None
+) -> dict[str, Any]:
+    """Return the settings to store. Raises ``Conflict`` if they are not those prepared for."""
+    wanted = _settings(kind, stored, given)
+    sources = _sources(kind, wanted)
+    if sources == _sources(kind, stored):
+        return wanted
+    if prepared is None or prepared.of != sources:
+        raise Conflict("somebody else saved these settings meanwhile; look at them and save again")
+    return wanted | prepared.hidden
 
 
 def _settings(kind: str, stored: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
@@ -165,7 +260,7 @@ def _check_waits(waits: tuple[int, ...] | None) -> None:
         )
 
 
-def _log(tx: Tx, channel: Channel, message: str) -> None:
+def log_change(tx: Tx, channel: Channel, message: str) -> None:
     context: dict[str, object] = {
         "channelId": channel.id,
         "name": channel.name,

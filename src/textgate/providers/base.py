@@ -126,6 +126,9 @@ class Provider(Generic[S]):
     """What saving owes and what takes its time: returns hidden settings. Raises ``Invalid``."""
     prepared_from: tuple[str, ...] = ()
     """The settings that ``prepare`` reads: it runs when one of them changes."""
+    scripted: bool = False
+    """Its settings are a script: ``source``, and hidden ``modules`` and ``secrets``. Every version
+    of it is kept."""
 
     def parse(self, given: dict[str, Any]) -> S:
         """Return checked settings. Raises ``Invalid`` with the member's name."""

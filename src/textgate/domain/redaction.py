@@ -1,0 +1,98 @@
+"""Longer texts of an attempt, made fit for people who look for what went wrong.
+
+``masking`` hides every run of digits, which suits one line for a list. Here an error's number is
+what somebody looks for: hidden is what repeats the message, and every secret.
+"""
+
+import base64
+import json
+import re
+from collections.abc import Iterable, Iterator
+from urllib.parse import quote, quote_plus
+
+from textgate.domain.masking import HIDDEN
+
+SHORTEST_SECRET = 4
+"""Characters: what is shorter is found in any text."""
+_QUOTE = 12
+"""Characters in a row that are taken for a quotation and not for chance."""
+_DIGITS = re.compile(r"\d(?:[\s().\-/]{0,2}\d){3,}")
+_WORD = re.compile(r"\w+")
+
+
+class Redaction:
+    """Knows what must not be read, and hides it as ``…``."""
+
+    def __init__(self, sent: Iterable[str], secrets: Iterable[str]) -> None:
+        """``sent``: number, text and variables of the message; ``secrets``: the channel's."""
+        texts = [text.lower() for text in sent]
+        self._quotes = {part for text in texts for part in _runs(text, min(_QUOTE, len(text)))}
+        self._words = {word for text in texts for word in _WORD.findall(text) if _is_code(word)}
+        digits = (re.sub(r"\D", "", run) for text in texts for run in _DIGITS.findall(text))
+        self._digits = {part for run in digits for part in _runs(run, SHORTEST_SECRET)}
+        forms = {form for secret in secrets for form in _forms(secret)}
+        self._secrets = sorted(forms, key=len, reverse=True)
+
+    def __call__(self, text: str, limit: int) -> str:
+        """Return ``text`` without what must not be read, of at most ``limit`` bytes of UTF-8."""
+        heard = self.without_secrets(text)[:limit]
+        hide = bytearray(len(heard))
+        for start, end in self._places(heard):
+            hide[start:end] = b"\1" * (end - start)
+        marked = "".join("\0" if h else c for c, h in zip(heard, hide, strict=True))
+        return _cut(re.sub("\0+", HIDDEN, marked), limit, more=len(text) > limit)
+
+    def without_secrets(self, text: str) -> str:
+        """Return ``text`` without secrets, and without control characters but line breaks."""
+        for form in self._secrets:
+            text = text.replace(form, HIDDEN)
+        return re.sub(r"[\x00-\x08\x0b-\x1f\x7f]", " ", text)
+
+    def _places(self, heard: str) -> Iterator[tuple[int, int]]:
+        low = heard.lower()
+        if len(low) != len(heard):  # a letter that is two in lower case: places would not fit
+            low = heard
+        for length in {len(part) for part in self._quotes}:
+            for start in range(len(low) - length + 1):
+                if low[start : start + length] in self._quotes:
+                    yield start, start + length
+        for found in _WORD.finditer(low):
+            if found[0] in self._words:
+                yield found.span()
+        for found in _DIGITS.finditer(low):
+            run = re.sub(r"\D", "", found[0])
+            if any(part in self._digits for part in _runs(run, SHORTEST_SECRET)):
+                yield found.span()
+
+
+def _is_code(word: str) -> bool:
+    return len(word) >= SHORTEST_SECRET and any(c.isdigit() for c in word)
+
+
+def _runs(text: str, length: int) -> Iterator[str]:
+    """Yield each part of ``text`` of this length."""
+    if length >= SHORTEST_SECRET:
+        for start in range(len(text) - length + 1):
+            yield text[start : start + length]
+
+
+def _forms(secret: str) -> Iterator[str]:
+    """Yield the ways in which a secret is written: plain, in URLs, in JSON, in Base64."""
+    if len(secret) < SHORTEST_SECRET:
+        return
+    yield from (secret, quote(secret, safe=""), quote_plus(secret), json.dumps(secret)[1:-1])
+    yield json.dumps(secret, ensure_ascii=False)[1:-1]
+    raw = secret.encode("utf-8", "replace")
+    for before in range(3):  # as in "user:secret": what stands before it shifts the letters
+        whole = (before + len(raw)) // 3 * 3
+        letters = base64.b64encode((b"\0" * before + raw)[:whole]).decode()
+        core = letters[4 if before else 0 :]
+        if len(core) >= 2 * SHORTEST_SECRET:
+            yield core
+
+
+def _cut(text: str, limit: int, *, more: bool) -> str:
+    raw = text.encode("utf-8", "replace")
+    if len(raw) <= limit and not more:
+        return raw.decode()
+    return raw[: limit - len(HIDDEN.encode())].decode("utf-8", "ignore") + HIDDEN
