@@ -51,5 +51,6 @@ class Ingress(msgspec.Struct, kw_only=True):
     created_at: Milliseconds
     updated_at: Milliseconds
 
-    def active_secrets(self, now: Milliseconds) -> tuple[str, ...]:
-        return tuple(s.secret for s in self.secrets if s.ends_at is None or now < s.ends_at)
+    def active(self, now: Milliseconds) -> tuple[IngressSecret, ...]:
+        """Return the secrets that are accepted at ``now``, in the order in which they came."""
+        return tuple(s for s in self.secrets if s.ends_at is None or now < s.ends_at)

@@ -64,7 +64,7 @@ def answer(said: Verdict | Refusal) -> Reply:
         code = "invalid_request" if said.status < 500 else "unknown_error"
         if said.status in NOT_ADMITTED:
             code = "authentication_failed"
-        return Reply(said.status, spell_answer(code, description=said.description))
+        return Reply(said.status, code, spell_answer(code, description=said.description))
     code = CODE_OF[said.reason] if said.reason else OK
     body = spell_answer(
         code,
@@ -73,7 +73,7 @@ def answer(said: Verdict | Refusal) -> Reply:
         provider_name=said.channel,
         provider_type=said.provider,
     )
-    return Reply(STATUS_OF.get(code, 500), body)
+    return Reply(STATUS_OF.get(code, 500), code, body)
 
 
 DIALECT = Dialect(

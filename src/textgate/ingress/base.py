@@ -56,6 +56,8 @@ class Reply(msgspec.Struct, frozen=True):
     """An answer as it goes over the line."""
 
     status: int
+    code: str
+    """The dialect's word for it, for the log."""
     body: bytes
     content_type: str = "application/json"
 
