@@ -31,7 +31,8 @@ from textgate.outbound.script.desk import Desk
 from textgate.outbound.script.workers import Workers
 from textgate.store.base import Store, Tx
 from textgate.store.sqlite import PATIENCE_AT_END_S, SqliteStore
-from textgate.store.sqlite_file import sole_server
+from textgate.store.sqlite_file import renew_seals, sole_server
+from textgate.store.vault import Vault
 
 log = structlog.get_logger("textgate")
 
@@ -118,7 +119,7 @@ class AccountBook:
 async def open_accounts(settings: Settings) -> AsyncIterator[AccountBook]:
     """Open the data folder, made if need be, with or without a running server beside it."""
     _make_folder(settings.data)
-    store = SqliteStore(settings.database, SystemClock())
+    store = SqliteStore(settings.database, SystemClock(), _vault(settings))
     try:
         yield AccountBook(store, guard_of(settings))
     finally:
@@ -138,7 +139,9 @@ def serve(settings: Settings, *, announce: Callable[[Started], None]) -> int:
 async def _serve(settings: Settings, announce: Callable[[Started], None]) -> int:
     _make_folder(settings.data)
     with sole_server(settings.database), _bound(settings) as sock:
-        store = SqliteStore(settings.database, SystemClock())
+        vault = _vault(settings)
+        renew_seals(settings.database, vault)
+        store = SqliteStore(settings.database, SystemClock(), vault)
         http = HttpClient(
             guard_of(settings), user_agent=f"Textgate/{__version__}", ca_file=settings.ca_file
         )
@@ -259,6 +262,10 @@ def _url(settings: Settings, sock: socket.socket) -> str:
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - not bound, shown
     scheme = "https" if settings.tls_cert else "http"
     return f"{scheme}://{f'[{host}]' if ':' in host else host}:{port}"
+
+
+def _vault(settings: Settings) -> Vault:
+    return Vault(kept_secret(settings, "master_key"))
 
 
 def _make_folder(folder: Path) -> None:

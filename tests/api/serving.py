@@ -25,6 +25,7 @@ from textgate.outbound.script.desk import Desk
 from textgate.outbound.script.workers import Workers
 from textgate.store.sqlite import SqliteStore
 from textgate.testing.clock import FakeClock
+from textgate.testing.vault import VAULT
 
 PASSWORD = "fourteen-chars"
 PASSWORD_HASH = credentials.hash_password(PASSWORD)
@@ -78,7 +79,7 @@ async def serving(
 ) -> AsyncIterator[Served]:
     """Serve ``groups`` (all by default) to an account, with a simulator channel if asked for."""
     clock = FakeClock()
-    store = SqliteStore(folder / "textgate.db", clock)
+    store = SqliteStore(folder / "textgate.db", clock, VAULT)
     guard, deno = Guard(allow_loopback=True, resolve=_resolve), Deno()
     http = HttpClient(guard, user_agent="Textgate/test")
     scripts = Workers(deno, total=4, memory_mb=256)

@@ -11,6 +11,7 @@ from textgate.gateway.credentials import add_account
 from textgate.outbound.guard import Guard
 from textgate.testing.clock import FakeClock
 from textgate.testing.far_side import FarSide
+from textgate.testing.vault import VAULT
 
 
 @pytest.fixture(autouse=True)
@@ -27,7 +28,7 @@ def plain_logs() -> Iterator[None]:
 async def world(tmp_path: Path) -> AsyncIterator[World]:
     clock, guard = FakeClock(), Guard(allow_loopback=True)
     path = tmp_path / "textgate.db"
-    store = WatchedStore(path, clock)
+    store = WatchedStore(path, clock, VAULT)
     http = WatchedHttp(guard, user_agent="test")
     account = await store.write(lambda tx: add_account(tx, password_hash="hash"))
     async with FarSide() as far:

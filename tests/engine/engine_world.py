@@ -27,6 +27,7 @@ from textgate.store.base import Tx
 from textgate.store.sqlite import SqliteStore
 from textgate.testing.clock import FakeClock
 from textgate.testing.far_side import FarSide, Request, Say
+from textgate.testing.vault import VAULT
 
 T = TypeVar("T")
 
@@ -224,7 +225,7 @@ class World:
 
     async def taken_elsewhere(self, lane: str, make: Callable[[Tx], object]) -> None:
         """Let another process make work for a channel or webhook, take it, and vanish."""
-        other = SqliteStore(self.path, self.clock)
+        other = SqliteStore(self.path, self.clock, VAULT)
         _, sends, calls = await other.write(
             lambda tx: (make(tx), tx.recipients.take(lane, 1), tx.deliveries.take(lane, 1))
         )

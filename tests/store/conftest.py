@@ -7,6 +7,7 @@ import pytest
 
 from textgate.store.sqlite import SqliteStore
 from textgate.testing.clock import FakeClock
+from textgate.testing.vault import VAULT
 
 
 @pytest.fixture
@@ -16,6 +17,6 @@ def clock() -> FakeClock:
 
 @pytest.fixture
 async def store(tmp_path: Path, clock: FakeClock) -> AsyncIterator[SqliteStore]:
-    store = SqliteStore(tmp_path / "textgate.db", clock)
+    store = SqliteStore(tmp_path / "textgate.db", clock, VAULT)
     yield store
     await store.close()

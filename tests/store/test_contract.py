@@ -32,6 +32,7 @@ from textgate.store.migrate import NEWEST
 from textgate.store.recipients import Recipients
 from textgate.store.sqlite import SqliteStore
 from textgate.testing.clock import FakeClock
+from textgate.testing.vault import VAULT
 
 
 def put(tx: Tx) -> None:
@@ -118,12 +119,12 @@ async def test_ids_go_on_when_the_clock_goes_back(store: SqliteStore, clock: Fak
 
 async def test_events_stay_in_order_over_a_restart_with_a_clock_set_back(tmp_path: Path) -> None:
     clock = FakeClock()
-    store = SqliteStore(tmp_path / "t.db", clock)
+    store = SqliteStore(tmp_path / "t.db", clock, VAULT)
     first = await store.write(lambda tx: tx.new_id())
     await store.write(lambda tx: (tx.accounts.add(ACCOUNT), tx.events.add(like(EVENT, id=first))))
     await store.close()
     clock.advance(-86_400_000)
-    store = SqliteStore(tmp_path / "t.db", clock)
+    store = SqliteStore(tmp_path / "t.db", clock, VAULT)
     assert await store.write(lambda tx: tx.new_id()) > first
     await store.close()
 
@@ -320,12 +321,12 @@ async def test_work_of_a_write_that_raises_is_not_handed_over(store: SqliteStore
 
 
 async def test_a_closed_store_has_finished_its_writes(tmp_path: Path, clock: FakeClock) -> None:
-    store = SqliteStore(tmp_path / "t.db", clock)
+    store = SqliteStore(tmp_path / "t.db", clock, VAULT)
     write = asyncio.create_task(store.write(lambda tx: tx.accounts.add(ACCOUNT)))
     await asyncio.sleep(0)
     await store.close()
     await write
-    again = SqliteStore(tmp_path / "t.db", clock)
+    again = SqliteStore(tmp_path / "t.db", clock, VAULT)
     assert [a.id for a in await again.read(lambda tx: tx.accounts.all())] == ["acc"]
     await again.close()
 
@@ -335,7 +336,7 @@ async def test_a_database_of_a_newer_program_is_refused(tmp_path: Path, clock: F
     other.execute(f"PRAGMA user_version = {NEWEST + 1}")
     other.close()
     with pytest.raises(Unavailable, match="newer program"):
-        SqliteStore(tmp_path / "t.db", clock)
+        SqliteStore(tmp_path / "t.db", clock, VAULT)
 
 
 async def test_the_oldest_message_with_something_owed_is_known(store: SqliteStore) -> None:

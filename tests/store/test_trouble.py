@@ -14,6 +14,7 @@ from textgate.domain.event import CallJob
 from textgate.store.base import Tx
 from textgate.store.sqlite import SqliteStore
 from textgate.testing.clock import FakeClock
+from textgate.testing.vault import VAULT
 
 ANSWERED_S = 5.0
 """A test that waits for an answer gives up after this."""
@@ -75,7 +76,7 @@ def lock(path: Path) -> apsw.Connection:
 async def test_a_write_waits_for_a_lock_only_so_long_and_a_later_one_is_made(
     tmp_path: Path, clock: FakeClock
 ) -> None:
-    store = SqliteStore(tmp_path / "textgate.db", clock, patience_s=0.2)
+    store = SqliteStore(tmp_path / "textgate.db", clock, VAULT, patience_s=0.2)
     other = lock(tmp_path / "textgate.db")
     for n in (1, 2):  # time and again
         began = time.monotonic()
@@ -91,7 +92,7 @@ async def test_a_write_waits_for_a_lock_only_so_long_and_a_later_one_is_made(
 async def test_a_store_is_closed_soon_though_the_database_is_locked(
     tmp_path: Path, clock: FakeClock
 ) -> None:
-    store = SqliteStore(tmp_path / "textgate.db", clock)
+    store = SqliteStore(tmp_path / "textgate.db", clock, VAULT)
     other = lock(tmp_path / "textgate.db")
     writing = asyncio.ensure_future(store.write(add(1)))
     await asyncio.sleep(0)

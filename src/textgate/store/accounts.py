@@ -7,7 +7,7 @@ from textgate.domain.times import Milliseconds
 from textgate.store.noun import Noun
 from textgate.store.table import Table
 
-ACCOUNT = Table("account", Account)
+ACCOUNT = Table("account", Account, sealed=["webhook_secret", "previous_secret"])
 TOKEN = Table("token", Token, words=["scopes"])
 LOG_ENTRY = Table("log_entry", LogEntry)
 
@@ -16,7 +16,7 @@ class Accounts(Noun):
     """Who owns everything else."""
 
     def add(self, account: Account) -> None:
-        self._tx.run(ACCOUNT.insert, ACCOUNT.values(account))
+        self._tx.run(ACCOUNT.insert, ACCOUNT.values(account, self._tx.vault))
         self._tx.changed("account")
 
     def get(self, account_id: str) -> Account | None:
@@ -27,10 +27,11 @@ class Accounts(Noun):
 
     def _one(self, column: str, value: str) -> Account | None:
         row = self._tx.one(f"{ACCOUNT.select} WHERE {column} = :value", {"value": value})
-        return ACCOUNT.read(row) if row else None
+        return ACCOUNT.read(row, self._tx.vault) if row else None
 
     def all(self) -> list[Account]:
-        return [ACCOUNT.read(row) for row in self._tx.all(f"{ACCOUNT.select} ORDER BY created_at")]
+        rows = self._tx.all(f"{ACCOUNT.select} ORDER BY created_at")
+        return [ACCOUNT.read(row, self._tx.vault) for row in rows]
 
     def set_password(self, account_id: str, password_hash: str) -> None:
         self._tx.run(
@@ -51,7 +52,7 @@ class Accounts(Noun):
         self._tx.run(
             "UPDATE account SET previous_secret = webhook_secret, previous_secret_until = :until,"
             " webhook_secret = :secret WHERE id = :id",
-            {"secret": secret, "until": until, "id": account_id},
+            {"secret": self._tx.vault.seal(secret), "until": until, "id": account_id},
         )
         self._tx.changed("account")
 

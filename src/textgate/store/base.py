@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from textgate.store.scripts import Scripts
     from textgate.store.sms_gateways import SmsGateways
     from textgate.store.templates import Templates
+    from textgate.store.vault import Vault
     from textgate.store.webhooks import Webhooks
 
 T = TypeVar("T")
@@ -64,6 +65,9 @@ class Tx(Protocol):
 
     holder: str
     """Names this process in leases."""
+
+    vault: "Vault"
+    """Seals and opens the secrets in rows."""
 
     accounts: "Accounts"
     tokens: "Tokens"

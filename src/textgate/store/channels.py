@@ -4,7 +4,7 @@ from textgate.domain.account import Channel
 from textgate.store.noun import Noun
 from textgate.store.table import Table
 
-CHANNEL = Table("channel", Channel)
+CHANNEL = Table("channel", Channel, sealed=["settings"])
 _ASSIGN = ", ".join(f"{c} = ?" for c in CHANNEL.columns)
 
 
@@ -12,24 +12,26 @@ class Channels(Noun):
     """The ways out of an account, in their order."""
 
     def add(self, channel: Channel) -> None:
-        self._tx.run(CHANNEL.insert, CHANNEL.values(channel))
+        self._tx.run(CHANNEL.insert, CHANNEL.values(channel, self._tx.vault))
         self._tx.changed("channel")
 
     def save(self, channel: Channel) -> None:
         """Store every field of a known channel."""
         self._tx.run(
             f"UPDATE channel SET {_ASSIGN} WHERE account_id = ? AND id = ?",
-            (*CHANNEL.values(channel), channel.account_id, channel.id),
+            (*CHANNEL.values(channel, self._tx.vault), channel.account_id, channel.id),
         )
         self._tx.changed("channel")
 
     def remove(self, account_id: str, channel_id: str) -> bool:
+        """Remove a channel, and what its scripts were."""
         self._tx.changed("channel")
+        which = {"account": account_id, "id": channel_id}
+        self._tx.run(
+            "DELETE FROM script_version WHERE account_id = :account AND channel_id = :id", which
+        )
         return bool(
-            self._tx.run(
-                "DELETE FROM channel WHERE account_id = :account AND id = :id",
-                {"account": account_id, "id": channel_id},
-            )
+            self._tx.run("DELETE FROM channel WHERE account_id = :account AND id = :id", which)
         )
 
     def get(self, account_id: str, channel_id: str) -> Channel | None:
@@ -48,4 +50,4 @@ class Channels(Noun):
             f"{CHANNEL.select} WHERE account_id = :account ORDER BY position, id",
             {"account": account_id},
         )
-        return tuple(CHANNEL.read(row) for row in rows)
+        return tuple(CHANNEL.read(row, self._tx.vault) for row in rows)

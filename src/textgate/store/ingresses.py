@@ -5,7 +5,7 @@ from textgate.domain.times import Milliseconds
 from textgate.store.noun import Noun
 from textgate.store.table import Table
 
-INGRESS = Table("ingress", Ingress)
+INGRESS = Table("ingress", Ingress, sealed=["secrets"])
 _ASSIGN = ", ".join(f"{c} = ?" for c in INGRESS.columns)
 
 
@@ -13,14 +13,14 @@ class Ingresses(Noun):
     """The addresses at which other systems say "send this"."""
 
     def add(self, ingress: Ingress) -> None:
-        self._tx.run(INGRESS.insert, INGRESS.values(ingress))
+        self._tx.run(INGRESS.insert, INGRESS.values(ingress, self._tx.vault))
         self._tx.changed("ingress")
 
     def save(self, ingress: Ingress) -> None:
         """Store every field of a known ingress."""
         self._tx.run(
             f"UPDATE ingress SET {_ASSIGN} WHERE account_id = ? AND id = ?",
-            (*INGRESS.values(ingress), ingress.account_id, ingress.id),
+            (*INGRESS.values(ingress, self._tx.vault), ingress.account_id, ingress.id),
         )
         self._tx.changed("ingress")
 
@@ -38,14 +38,14 @@ class Ingresses(Noun):
             f"{INGRESS.select} WHERE account_id = :account AND id = :id",
             {"account": account_id, "id": ingress_id},
         )
-        return INGRESS.read(row) if row else None
+        return INGRESS.read(row, self._tx.vault) if row else None
 
     def all(self, account_id: str) -> tuple[Ingress, ...]:
         """Return the account's ingresses, the oldest first."""
         rows = self._tx.all(
             f"{INGRESS.select} WHERE account_id = :account ORDER BY id", {"account": account_id}
         )
-        return tuple(INGRESS.read(row) for row in rows)
+        return tuple(INGRESS.read(row, self._tx.vault) for row in rows)
 
     def by_key(self, key: str, now: Milliseconds) -> Ingress | None:
         """Return the ingress at this address; one that was replaced counts until its end."""
@@ -54,4 +54,4 @@ class Ingresses(Noun):
             " OR (previous_key = :key AND previous_key_until > :now)",
             {"key": key, "now": now},
         )
-        return INGRESS.read(row) if row else None
+        return INGRESS.read(row, self._tx.vault) if row else None

@@ -24,6 +24,7 @@ from textgate.domain.times import Clock
 from textgate.store.base import Intake, Tx
 from textgate.store.sqlite_file import connect, prepare
 from textgate.store.sqlite_tx import SqliteTx
+from textgate.store.vault import Vault
 
 T = TypeVar("T")
 
@@ -69,12 +70,17 @@ class _Write:
 class SqliteStore:
     """See ``Store``. Must be made on the running event loop that uses it."""
 
-    def __init__(self, path: Path, clock: Clock, *, patience_s: float = PATIENCE_S) -> None:
-        """``patience_s``: so long writes wait while another process keeps the lock."""
-        prepare(path)
+    def __init__(
+        self, path: Path, clock: Clock, vault: Vault, *, patience_s: float = PATIENCE_S
+    ) -> None:
+        """``patience_s``: so long writes wait while another process keeps the lock.
+
+        Raises ``Unavailable`` if the file is of a newer program or sealed with another key.
+        """
+        self._vault = prepare(path, vault)
         self.intake: Intake | None = None
         self._loop = asyncio.get_running_loop()
-        self._tx = SqliteTx(connect(path), clock)
+        self._tx = SqliteTx(connect(path), clock, self._vault)
         self._tx.go_on()
         self._waiting: deque[_Write] = deque()
         self._group: list[_Write] = []
@@ -276,7 +282,7 @@ class SqliteStore:
     def _read(self, work: Callable[[Tx], T]) -> T:
         tx: SqliteTx | None = getattr(self._local, "tx", None)
         if tx is None:
-            tx = SqliteTx(connect(self._path), self._clock)
+            tx = SqliteTx(connect(self._path), self._clock, self._vault)
             tx.run("PRAGMA query_only = ON")
         self._local.tx = None  # a connection that does not get to its ROLLBACK is not used again
         tx.tick()

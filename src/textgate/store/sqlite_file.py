@@ -8,8 +8,10 @@ from pathlib import Path
 
 import apsw
 
-from textgate.domain.errors import Conflict
+from textgate.domain.errors import Conflict, Unavailable
 from textgate.store.migrate import NEWEST, migrate
+from textgate.store.seals import Ask, prove, renew_step
+from textgate.store.vault import Vault, WrongKey
 
 SQLITE_PRAGMAS = (
     "PRAGMA journal_mode = WAL",
@@ -29,19 +31,72 @@ def connect(path: Path) -> apsw.Connection:
     return connection
 
 
-def prepare(path: Path) -> None:
-    """Create the file if need be and bring its schema up to date."""
+def prepare(path: Path, vault: Vault) -> Vault:
+    """Create the file if need be and bring its schema up to date.
+
+    Returns the vault that seals as this database expects; raises ``Unavailable`` if its secrets
+    were sealed with a key that ``vault`` does not have.
+    """
+    with _one_by_one(path), contextlib.closing(_patient(path)) as connection:
+        if connection.pragma("user_version") == 0:
+            connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
+        connection.execute("PRAGMA journal_mode = WAL")
+        with connection, _told(path):
+            if migrate(connection.pragma("user_version"), connection.execute, "WITHOUT ROWID"):
+                connection.execute(f"PRAGMA user_version = {NEWEST}")
+            vault = prove(asking(connection), vault)
+    path.chmod(0o600)
+    return vault
+
+
+def renew_seals(path: Path, vault: Vault) -> None:
+    """Seal with the first key what an older version wrote, or what was sealed with another key.
+
+    To be called before anybody works on the file. Raises as :func:`prepare`.
+    """
+    prepare(path, vault)
+    with contextlib.closing(_patient(path)) as connection:
+        connection.transaction_mode = "IMMEDIATE"  # a reader that turns writer may find a rival
+        connection.execute("PRAGMA secure_delete = ON")  # what was plain is overwritten
+        more, steps = True, 0
+        while more:
+            with connection, _told(path):
+                more, steps = renew_step(asking(connection), vault), steps + 1
+        if steps > 1:
+            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
+
+def _patient(path: Path) -> apsw.Connection:
     connection = apsw.Connection(str(path))
     connection.set_busy_timeout(10_000)
-    if connection.pragma("user_version") == 0:
-        connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
-    connection.execute("PRAGMA journal_mode = WAL")
-    with connection:
-        connection.execute("BEGIN IMMEDIATE") if not connection.in_transaction else None
-        if migrate(connection.pragma("user_version"), connection.execute, "WITHOUT ROWID"):
-            connection.execute(f"PRAGMA user_version = {NEWEST}")
-    connection.close()
-    path.chmod(0o600)
+    return connection
+
+
+@contextlib.contextmanager
+def _one_by_one(path: Path) -> Iterator[None]:
+    """Keep other processes from preparing a file in this folder meanwhile."""
+    folder = os.open(path.absolute().parent, os.O_RDONLY)
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(folder)
+
+
+def asking(connection: apsw.Connection) -> Ask:
+    """Return what executes a statement on ``connection`` and gives its rows."""
+    return lambda sql, values: connection.execute(sql, values).fetchall()
+
+
+@contextlib.contextmanager
+def _told(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except WrongKey as wrong:
+        raise Unavailable(
+            f"{path} cannot be used: {wrong.message}; set master_key (TEXTGATE_MASTER_KEY) to the"
+            " one it was, or put its file master-key back into the data folder"
+        ) from None
 
 
 def lock_of(database: Path) -> Path:

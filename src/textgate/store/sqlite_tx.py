@@ -21,6 +21,7 @@ from textgate.store.recipients import Recipients
 from textgate.store.scripts import Scripts
 from textgate.store.sms_gateways import SmsGateways
 from textgate.store.templates import Templates
+from textgate.store.vault import Vault
 from textgate.store.watching import Watchers
 from textgate.store.webhooks import Webhooks
 
@@ -34,8 +35,9 @@ SHRINK_PAGES = 256
 class SqliteTx:
     """One connection, as a transaction sees it."""
 
-    def __init__(self, connection: apsw.Connection, clock: Clock) -> None:
+    def __init__(self, connection: apsw.Connection, clock: Clock, vault: Vault) -> None:
         self.connection = connection
+        self.vault = vault
         self.now: Milliseconds = 0
         self.holder = make_id(clock.now(), os.urandom(ENTROPY_BYTES))
         self.intake: Intake | None = None

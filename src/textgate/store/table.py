@@ -8,6 +8,7 @@ from typing import Any, Generic, TypeVar, Union, get_args, get_origin, get_type_
 import msgspec
 
 from textgate.store.base import Row
+from textgate.store.vault import Vault
 
 T = TypeVar("T", bound=msgspec.Struct)
 
@@ -15,9 +16,13 @@ T = TypeVar("T", bound=msgspec.Struct)
 class Table(Generic[T]):
     """Writes and reads rows; columns that hold JSON or lists of words are converted here."""
 
-    def __init__(self, name: str, type_: type[T], *, words: Iterable[str] = ()) -> None:
-        """``words``: fields stored as text joined by blanks."""
+    def __init__(
+        self, name: str, type_: type[T], *, words: Iterable[str] = (), sealed: Iterable[str] = ()
+    ) -> None:
+        """``words``: fields stored as text joined by blanks. ``sealed``: those stored sealed; for
+        such a table :meth:`values` and :meth:`read` want the vault."""
         self.name = name
+        self.sealed = tuple(sealed)
         self.type = type_
         self.columns = tuple(type_.__struct_fields__)
         self.select = f"SELECT {', '.join(self.columns)} FROM {name}"
@@ -36,24 +41,36 @@ class Table(Generic[T]):
             if column in wordy or _is_json(hints[column])
         ]
 
-    def values(self, row: T) -> Row:
+    def values(self, row: T, vault: Vault | None = None) -> Row:
         """Return ``row`` as the values of the INSERT."""
         values = msgspec.structs.astuple(row)
-        if not self._encode:
+        if not self._encode and not self.sealed:
             return values
         changed = list(values)
         for index, encode in self._encode:
             if changed[index] is not None:
                 changed[index] = encode(changed[index])
+        for column in self.sealed:
+            index = self.columns.index(column)
+            if changed[index] is not None:
+                changed[index] = _needed(vault).seal(changed[index])
         return tuple(changed)
 
-    def read(self, row: Row) -> T:
+    def read(self, row: Row, vault: Vault | None = None) -> T:
         """Return the struct of one selected row."""
         fields = dict(zip(self.columns, row, strict=True))
+        for column in self.sealed:
+            if fields[column] is not None:
+                fields[column] = _needed(vault).open(fields[column])
         for column, decode in self._decode:
             if fields[column] is not None:
                 fields[column] = decode(fields[column])
         return self.type(**fields)
+
+
+def _needed(vault: Vault | None) -> Vault:
+    assert vault is not None, "a table with sealed columns"
+    return vault
 
 
 def _to_json(value: Any) -> str:
