@@ -1,8 +1,13 @@
 """Message templates: one text for each name and language."""
 
+import re
+
 import msgspec
 
+from textgate.domain.errors import Invalid
 from textgate.domain.times import Milliseconds
+
+_NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 
 class Template(msgspec.Struct, kw_only=True):
@@ -15,3 +20,9 @@ class Template(msgspec.Struct, kw_only=True):
     text: str
     created_at: Milliseconds
     updated_at: Milliseconds
+
+
+def check_name(name: str) -> None:
+    """Raise ``Invalid`` unless a template may be called this."""
+    if not _NAME.fullmatch(name):
+        raise Invalid("a name has from 1 to 64 letters, digits, dots, - and _", field="name")
