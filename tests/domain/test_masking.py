@@ -1,10 +1,19 @@
 """What a far side says, made fit for people."""
 
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from textgate.domain.masking import DETAIL_LIMIT, mask_digits, mask_echo, repeats
+from textgate.domain.masking import (
+    DETAIL_LIMIT,
+    ONE_TIME,
+    mask_digits,
+    mask_echo,
+    mask_one_time,
+    repeats,
+)
 
 
 @pytest.mark.parametrize(
@@ -72,3 +81,37 @@ def test_any_text_becomes_one_short_line_that_repeats_no_long_passage(
 @given(st.text(max_size=80), st.integers(1_000, 10**15), st.text(max_size=80))
 def test_no_number_survives(before: str, number: int, after: str) -> None:
     assert str(number) not in mask_digits(f"{before}{number}{after}")
+
+
+VARIABLES = {"app_name": "Harbour", "code": "K7QH", "link": "https://h.example/r?code=K7QH", "n": 7}
+
+
+def test_one_time_codes_are_hidden_among_the_variables_and_in_the_text() -> None:
+    context = {"app_id": "shop", "template_variables": VARIABLES}
+    text, shown = mask_one_time("Harbour: K7QH or https://h.example/r?code=K7QH now", context)
+    assert text == "Harbour: … or … now"
+    assert shown == {
+        "app_id": "shop",
+        "template_variables": {"app_name": "Harbour", "code": "…", "link": "…", "n": 7},
+    }
+    assert context["template_variables"] is VARIABLES
+    assert VARIABLES["code"] == "K7QH", "what is stored stays as it is"
+
+
+@pytest.mark.parametrize("name", sorted(ONE_TIME))
+def test_each_variable_that_opens_something_is_hidden(name: str) -> None:
+    text, shown = mask_one_time("say 4711", {"template_variables": {name: 4711}})
+    assert (text, shown) == ("say …", {"template_variables": {name: "…"}})
+
+
+@pytest.mark.parametrize(
+    "context", [None, {}, {"code": "K7QH"}, {"template_variables": None}, {"template_variables": 1}]
+)
+def test_a_message_without_variables_has_no_code_that_could_be_told(context: Any) -> None:
+    assert mask_one_time("K7QH", context) == ("K7QH", context)
+
+
+def test_an_empty_code_hides_nothing_and_no_text_stays_none() -> None:
+    empty = {"template_variables": {"code": "", "link": None}}
+    assert mask_one_time("text", empty) == ("text", empty)
+    assert mask_one_time(None, {"template_variables": {"code": "1"}})[0] is None

@@ -1,7 +1,8 @@
 """What a far side says, made fit for people who must not read numbers, texts or codes in it."""
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
 
 DETAIL_LIMIT = 200
 """Characters: what a person reads at a glance, and what an attempt's record has room for."""
@@ -44,6 +45,26 @@ def mask_echo(text: str, sent: Iterable[str], limit: int = DETAIL_LIMIT) -> str:
         "\0+", HIDDEN, "".join("\0" if h else c for c, h in zip(heard, hide, strict=True))
     )
     return mask_digits(shown, limit)
+
+
+ONE_TIME = frozenset({"code", "link", "url", "password"})
+"""Variables of a message that open something for whoever reads them (B §2.2)."""
+
+
+def mask_one_time(text: str | None, context: dict[str, Any] | None) -> tuple[str | None, Any]:
+    """Return a message's text and context as a list may show them, without its one-time codes.
+
+    Hidden are the variables named in :data:`ONE_TIME`, and wherever the text holds their values.
+    """
+    variables = (context or {}).get("template_variables")
+    if not isinstance(variables, Mapping):
+        return text, context
+    values = {name: value for name, value in variables.items() if name in ONE_TIME and value}
+    hidden = {**variables, **dict.fromkeys(values, HIDDEN)}
+    # The longest first: a link holds the code.
+    for value in sorted(map(str, values.values()), key=len, reverse=True):
+        text = text and text.replace(value, HIDDEN)
+    return text, {**(context or {}), "template_variables": hidden}
 
 
 def repeats(text: str, sent: Iterable[str]) -> bool:

@@ -133,7 +133,9 @@ async def _list(call: Call[Paging, None]) -> Answer:
     def work(tx: Tx) -> Page[MessageShape]:
         found = tx.messages.after(account_id, after, limit + 1)
         messages, following = page_of(found, limit, lambda m: (m.created_at, m.id))
-        shapes = [message_shape(m, tx.recipients.of(account_id, m.id)) for m in messages]
+        shapes = [
+            message_shape(m, tx.recipients.of(account_id, m.id), listed=True) for m in messages
+        ]
         return Page(shapes, following)
 
     return Answer(200, await call.services.store.read(work))
@@ -233,6 +235,8 @@ OPERATIONS = (
         query=Paging,
         answer=Page[MessageShape],
         errors={400: "The cursor or the limit is wrong."},
+        description="One-time codes (`template_variables` named code, link, url and password) are"
+        " hidden here, also in the text.",
     ),
     Operation(
         "GET",

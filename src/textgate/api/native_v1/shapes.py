@@ -9,7 +9,7 @@ from textgate.api.fields import DateTime
 from textgate.api.operation import Headers
 from textgate.domain.event import Event
 from textgate.domain.lifecycle import OPEN, State
-from textgate.domain.masking import mask_digits
+from textgate.domain.masking import mask_digits, mask_one_time
 from textgate.domain.message import Message, Recipient, SendAttempt
 from textgate.domain.times import Milliseconds, rfc3339
 
@@ -73,6 +73,8 @@ class AttemptShape(msgspec.Struct):
     """What the provider calls it."""
     detail: str | None
     """What the provider said, with digits masked."""
+    trace: dict[str, Any] | None
+    """More to read, if the provider tells it: what a script did, its message and secrets hidden."""
 
 
 class EventShape(msgspec.Struct):
@@ -96,7 +98,13 @@ def when(ms: Milliseconds | None) -> DateTime | None:
     return None if ms is None else rfc3339(ms)
 
 
-def message_shape(message: Message, recipients: list[Recipient]) -> MessageShape:
+def message_shape(
+    message: Message, recipients: list[Recipient], *, listed: bool = False
+) -> MessageShape:
+    """``listed``: among others, so its one-time codes are hidden."""
+    text, context = message.text, msgspec.json.decode(message.context or "null")
+    if listed:
+        text, context = mask_one_time(text, context)
     return MessageShape(
         id=message.id,
         state=message.state,
@@ -104,7 +112,7 @@ def message_shape(message: Message, recipients: list[Recipient]) -> MessageShape
         channel_id=message.device_id,
         recipients=[_recipient_shape(recipient) for recipient in recipients],
         reached={str(state): rfc3339(at) for state, at in message.reached().items()},
-        text=message.text,
+        text=text,
         data=message.data,
         port=message.port,
         parts=message.parts if message.parts >= 0 else None,
@@ -114,7 +122,7 @@ def message_shape(message: Message, recipients: list[Recipient]) -> MessageShape
         priority=message.priority,
         valid_until=when(message.valid_until),
         schedule_at=when(message.schedule_at),
-        context=msgspec.json.decode(message.context) if message.context else None,
+        context=context,
     )
 
 
@@ -147,6 +155,7 @@ def attempt_shape(attempt: SendAttempt, number: str) -> AttemptShape:
         reason=attempt.reason,
         code=attempt.code,
         detail=mask_digits(attempt.detail) if attempt.detail else None,
+        trace=attempt.trace,
     )
 
 

@@ -66,7 +66,12 @@ async def listed(call: Call[ListQuery, None]) -> Answer:
             newest_first=query.sort == "-created_at",
         )
         shown = [
-            message_state(m, tx.recipients.of(account_id, m.id), content=query.include_content)
+            message_state(
+                m,
+                tx.recipients.of(account_id, m.id),
+                content=query.include_content,
+                listed=True,
+            )
             for m in found
         ]
         return shown, total

@@ -8,6 +8,7 @@ import msgspec
 
 from textgate.api.fields import DateTime
 from textgate.domain.lifecycle import State
+from textgate.domain.masking import mask_one_time
 from textgate.domain.message import Message, Recipient
 from textgate.domain.times import rfc3339
 
@@ -53,12 +54,15 @@ class MessageState(msgspec.Struct, rename="camel", omit_defaults=True, kw_only=T
 
 
 def message_state(
-    message: Message, recipients: Iterable[Recipient], *, content: bool = True
+    message: Message, recipients: Iterable[Recipient], *, content: bool = True, listed: bool = False
 ) -> MessageState:
-    """Return the wire form of a message, with or without what it says."""
+    """Return the wire form of a message, with or without what it says.
+
+    ``listed``: among others, so its one-time codes are hidden.
+    """
     text = data = None
     if content and message.text is not None:
-        text = TextContent(message.text)
+        text = TextContent(_listed_text(message) if listed else message.text)
     elif content and message.data is not None:
         data = DataContent(message.data, message.port or 0)
     created_at = rfc3339(message.created_at)
@@ -78,6 +82,11 @@ def message_state(
         created_at=created_at,
         schedule_at=None if message.schedule_at is None else rfc3339(message.schedule_at),
     )
+
+
+def _listed_text(message: Message) -> str:
+    text, _ = mask_one_time(message.text, msgspec.json.decode(message.context or "null"))
+    return text or ""
 
 
 def _error(recipient: Recipient) -> str | None:
