@@ -292,6 +292,7 @@ async def test_the_attempts_of_a_message_are_shown_with_digits_masked(served: Se
             "reason": "unreachable",
             "code": "E9",
             "detail": "no way to …",
+            "trace": None,
         }
 
 

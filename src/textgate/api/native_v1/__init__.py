@@ -5,8 +5,10 @@ from textgate.api.native_v1 import (
     channels,
     deliveries,
     events,
+    ingresses,
     messages,
     providers,
+    scripts,
     webhooks,
 )
 from textgate.api.operation import Group
@@ -19,7 +21,9 @@ GROUP = Group(
     (
         *messages.OPERATIONS,
         *channels.OPERATIONS,
+        *scripts.OPERATIONS,
         *providers.OPERATIONS,
+        *ingresses.OPERATIONS,
         *webhooks.OPERATIONS,
         *deliveries.OPERATIONS,
         *events.OPERATIONS,

@@ -106,9 +106,14 @@ async def _list(call: Call[Paging, None]) -> Answer:
 
 
 async def _add(call: Call[None, NewChannel]) -> Answer:
-    account_id, guard = call.account.id, call.services.guard
-    draft = _draft(call.body, call.services.settings)
-    added = await call.services.store.write(lambda tx: channels.add(tx, account_id, draft, guard))
+    account_id, services = call.account.id, call.services
+    draft = _draft(call.body, services.settings)
+    prepared = await channels.prepare(
+        services.store, services.desk, account_id, draft.provider, draft.settings
+    )
+    added = await services.store.write(
+        lambda tx: channels.add(tx, account_id, draft, services.guard, prepared)
+    )
     return Answer(201, channel_shape(added), location("channels", added.id))
 
 
@@ -138,9 +143,15 @@ async def _known(call: Call[Any, Any]) -> Channel:
 
 
 async def _change(call: Call[None, ChannelChanges]) -> Answer:
-    account_id, channel_id, guard = call.account.id, call.path["id"], call.services.guard
-    changed = await call.services.store.write(
-        lambda tx: channels.change(tx, account_id, channel_id, call.body, guard)
+    account_id, channel_id, services = call.account.id, call.path["id"], call.services
+    prepared = None
+    if call.body.settings is not UNSET:
+        kind = (await _known(call)).provider
+        prepared = await channels.prepare(
+            services.store, services.desk, account_id, kind, call.body.settings, channel_id
+        )
+    changed = await services.store.write(
+        lambda tx: channels.change(tx, account_id, channel_id, call.body, services.guard, prepared)
     )
     return Answer(200, channel_shape(changed))
 
@@ -169,7 +180,11 @@ async def _test(call: Call[None, TestMessage]) -> Answer:
 
 _TAG = "channels"
 _UNKNOWN = {404: "No such channel."}
-_BROKEN = {400: "A rule is broken.", 409: "Another channel has this name."}
+_BROKEN = {
+    400: "A rule is broken, or a script is: ``details`` lists each finding.",
+    409: "Another channel has this name, or somebody else saved the settings meanwhile.",
+    503: "Scripts cannot be checked on this machine, or not now.",
+}
 OPERATIONS = (
     Operation(
         "GET",
