@@ -122,7 +122,7 @@ def submit(tx: Tx, account_id: str, checked: Checked, *, validity_ms: Millisecon
     """
     wanted = checked.wanted
     if wanted.id is not None:
-        known = _known(tx, account_id, wanted.id, checked)
+        known = repeat_of(tx, account_id, wanted.id, checked.fingerprint)
         if known is not None:
             return known
     _check_times(wanted, tx.now)
@@ -155,11 +155,13 @@ def submit(tx: Tx, account_id: str, checked: Checked, *, validity_ms: Millisecon
     return Submitted(message, recipients, created=True)
 
 
-def _known(tx: Tx, account_id: str, message_id: str, checked: Checked) -> Submitted | None:
+def repeat_of(tx: Tx, account_id: str, message_id: str, fingerprint: str) -> Submitted | None:
+    """Return what became of the message of this id, or None. Raises ``Conflict`` if it is another
+    one: ``fingerprint`` says what is asked now."""
     message = tx.messages.get(account_id, message_id)
     if message is None:
         return None
-    if message.fingerprint != checked.fingerprint:
+    if message.fingerprint != fingerprint:
         raise Conflict("message with the same ID already exists", field="id")
     return Submitted(message, tx.recipients.of(account_id, message_id), created=False)
 
