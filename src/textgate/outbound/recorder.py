@@ -1,12 +1,11 @@
 """Watches calls to the outside, so that a person can read what was said, without the secrets."""
 
-import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from urllib.parse import quote, quote_plus
 
 import msgspec
 
+from textgate.domain.redaction import Redaction
 from textgate.outbound.http import Failure, FailureKind, Http, Reply
 
 MAX_EXCHANGES = 20
@@ -16,14 +15,12 @@ MAX_BODY = 16 * 1024
 MAX_URL = 2 * 1024
 MASK = "********"
 
-_SHORTEST_SECRET = 4
-"""What is shorter is found everywhere by chance, and hiding it would hide the exchange."""
 _SENSITIVE = re.compile(
     r"authorization|cookie|signature|token|secret|password|credential|api-?key", re.IGNORECASE
 )
 
 
-class Sent(msgspec.Struct):
+class SentRequest(msgspec.Struct):
     """A request as it was handed over; ``Host``, ``Content-Length`` and ``User-Agent`` are added
     on the way out."""
 
@@ -38,7 +35,7 @@ class Sent(msgspec.Struct):
     """A byte of it may have left."""
 
 
-class Received(msgspec.Struct):
+class ReceivedAnswer(msgspec.Struct):
     """An answer as it came in."""
 
     status: int
@@ -48,7 +45,7 @@ class Received(msgspec.Struct):
     elapsed_ms: float
 
 
-class Unanswered(msgspec.Struct):
+class MissingAnswer(msgspec.Struct):
     """Why no answer came."""
 
     kind: FailureKind
@@ -59,21 +56,20 @@ class Unanswered(msgspec.Struct):
 class Exchange(msgspec.Struct):
     """One call. Without answer and failure it was given up while it was under way."""
 
-    request: Sent
-    answer: Received | None = None
-    failure: Unanswered | None = None
+    request: SentRequest
+    answer: ReceivedAnswer | None = None
+    failure: MissingAnswer | None = None
 
 
 class Recorder:
-    """An ``Http`` that remembers what goes through it. ``secrets`` are hidden wherever they occur,
-    as they are, in JSON and in URLs."""
+    """An ``Http`` that remembers what goes through it, without ``secrets`` wherever they are."""
 
     def __init__(self, http: Http, secrets: Iterable[str] = ()) -> None:
         self.exchanges: list[Exchange] = []
         """In the order in which they began."""
         self.left_out = 0
         """Calls that were made and not recorded."""
-        self._http, self._secrets = http, _pattern(secrets)
+        self._http, self._hide = http, Redaction((), secrets).without_secrets
 
     async def request(
         self,
@@ -92,11 +88,11 @@ class Recorder:
         )
         if isinstance(came, Failure):
             exchange.request.sent = came.sent
-            exchange.failure = Unanswered(came.kind, self._hide(came.detail), came.elapsed_ms)
+            exchange.failure = MissingAnswer(came.kind, self._hide(came.detail), came.elapsed_ms)
             return came
         shown, cut = self._body(came.body)
         exchange.request.sent = True
-        exchange.answer = Received(
+        exchange.answer = ReceivedAnswer(
             came.status,
             self._headers(came.headers),
             shown,
@@ -112,7 +108,7 @@ class Recorder:
         joined: dict[str, str] = {}
         for name, value in headers:
             joined[name] = f"{joined[name]}, {value}" if name in joined else value
-        request = Sent(method, self._hide(url)[:MAX_URL], self._headers(joined), shown, cut)
+        request = SentRequest(method, self._hide(url)[:MAX_URL], self._headers(joined), shown, cut)
         exchange = Exchange(request)
         if len(self.exchanges) < MAX_EXCHANGES:
             self.exchanges.append(exchange)
@@ -130,25 +126,3 @@ class Recorder:
         # Hidden first: the cut could leave half of a secret, which nobody would know any more.
         text = self._hide(body.decode("utf-8", "replace"))
         return text[:MAX_BODY], len(text) > MAX_BODY
-
-    def _hide(self, text: str) -> str:
-        return self._secrets.sub(MASK, text) if self._secrets else text
-
-
-def _pattern(secrets: Iterable[str]) -> re.Pattern[str] | None:
-    """Return what finds a secret in each form in which it may go over the line."""
-    forms = {
-        form
-        for secret in secrets
-        if len(secret) >= _SHORTEST_SECRET
-        for form in (
-            secret,
-            quote(secret, safe=""),
-            quote_plus(secret),
-            json.dumps(secret)[1:-1],
-            json.dumps(secret, ensure_ascii=False)[1:-1],
-        )
-    }
-    # The longest first: one secret may begin with another.
-    ordered = sorted(forms, key=len, reverse=True)
-    return re.compile("|".join(map(re.escape, ordered))) if ordered else None

@@ -9,6 +9,9 @@ from textgate.api.native_v1 import (
     messages,
     providers,
     scripts,
+    sms_gateway,
+    templates,
+    trial,
     webhooks,
 )
 from textgate.api.operation import Group
@@ -20,8 +23,11 @@ GROUP = Group(
     NATIVE,
     (
         *messages.OPERATIONS,
+        *templates.OPERATIONS,
         *channels.OPERATIONS,
         *scripts.OPERATIONS,
+        *sms_gateway.OPERATIONS,
+        *trial.OPERATIONS,
         *providers.OPERATIONS,
         *ingresses.OPERATIONS,
         *webhooks.OPERATIONS,
