@@ -1,0 +1,133 @@
+"""An account with one webhook channel and one ingress, as the stories of this folder need them."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import httpx
+from serving import Served, serving
+
+from textgate.domain.message import Message, Recipient
+from textgate.domain.retry import MESSAGE_POLICY
+from textgate.domain.signing import body_hex
+from textgate.engine.engine import Engine
+from textgate.testing.far_side import FarSide, Request, Say
+
+SECRET = "kT9_zQ4wLm2XvB7nRc5HyP8dJf3GsA1e"
+PROVIDER = "/sms"
+TAKEN = Say(body=b'{"code":"ok"}')
+PATIENCE_S = 20.0
+TEST = (
+    b'{"to":"+6591230001","body":"[Test] code 000000","app_id":"","template_name":"",'
+    b'"language_tag":"","template_variables":{"app_name":"Test","code":"000000"}}'
+)
+"""What the portal sends as a test (B §2.5)."""
+
+
+@dataclass
+class Gate:
+    """A server, its engine if there is one, and an Authgear project's way into it."""
+
+    served: Served
+    far: FarSide
+    api: httpx.AsyncClient
+    """With the account's password."""
+    project: httpx.AsyncClient
+    """Without any."""
+    ingress: dict[str, Any]
+    engine: Engine | None
+
+    async def send(self, body: bytes = TEST, **headers: str) -> httpx.Response:
+        """Send ``body`` as the project would."""
+        signed = {"X-Authgear-Body-Signature": body_hex(SECRET, body)} | headers
+        return await self.project.post(self.ingress["url"], content=body, headers=signed)
+
+    async def change(self, **changes: Any) -> None:
+        answer = await self.api.patch(f"/v1/ingresses/{self.ingress['id']}", json=changes)
+        assert answer.status_code == 200, answer.text
+
+    async def messages(self) -> list[Message]:
+        account = self.served.account.id
+        return await self.served.store.read(lambda tx: tx.messages.after(account, None, 100))
+
+    async def recipient(self) -> Recipient:
+        """The number of the only message."""
+        [message] = await self.messages()
+        [only] = await self.served.store.read(
+            lambda tx: tx.recipients.of(message.account_id, message.id)
+        )
+        return only
+
+    async def until_stored(self, count: int = 1) -> None:
+        """Return once so many messages are on disk."""
+        async with asyncio.timeout(PATIENCE_S):
+            while len(await self.messages()) < count:
+                await asyncio.sleep(0.002)
+
+    async def until_waiting(self) -> None:
+        """Return once the only message has been tried and waits for its next attempt."""
+        await self.until_stored()
+        async with asyncio.timeout(PATIENCE_S):
+            while (await self.recipient()).holder is not None:
+                await asyncio.sleep(0.002)
+
+    async def until_asked(self, count: int = 1) -> list[Request]:
+        """Return the requests of the far side once it has had so many."""
+        async with asyncio.timeout(PATIENCE_S):
+            while self.far.count(PROVIDER) < count:
+                await asyncio.sleep(0.002)
+        return self.far.requests[PROVIDER]
+
+
+@asynccontextmanager
+async def gate(
+    folder: Path,
+    *,
+    channel: dict[str, Any] | None = None,
+    ingress: dict[str, Any] | None = None,
+    engine: bool = True,
+    **settings: Any,
+) -> AsyncIterator[Gate]:
+    """Open the way in. ``channel`` and ``ingress`` are what is unusual about them."""
+    async with (
+        serving(folder, channel=False, **settings) as served,
+        FarSide() as far,
+        served.client() as api,
+        served.client(auth=None) as project,
+    ):
+        far.on(PROVIDER, script=lambda request: TAKEN)
+        if channel is None or channel:
+            wanted = {"provider": "webhook", "name": "shop", **(channel or {})}
+            wanted["settings"] = {"url": far.url + PROVIDER, "signature_key": "of-the-channel"}
+            added = await api.post("/v1/channels", json=wanted)
+            assert added.status_code == 201, added.text
+        asked = {"name": "harbour", "secrets": [SECRET], **(ingress or {})}
+        opened = await api.post("/v1/ingresses", json=asked)
+        assert opened.status_code == 201, opened.text
+        runs = _engine(served) if engine else None
+        if runs is not None:
+            await runs.start()
+        yield Gate(served, far, api, project, opened.json(), runs)
+        if runs is not None:
+            await runs.stop(0)
+
+
+def _engine(served: Served) -> Engine:
+    services = served.services
+    return Engine(
+        served.store,
+        served.clock,
+        services.http,
+        services.guard,
+        services.scripts,
+        policy=MESSAGE_POLICY,
+        channel_concurrency=32,
+        webhook_concurrency=64,
+        webhook_concurrency_total=512,
+        webhook_jitter=0.0,
+        retention=timedelta(days=30),
+    )
