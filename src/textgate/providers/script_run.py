@@ -52,7 +52,7 @@ def _meant(run: Run, sms: Sms, redact: Redaction) -> Outcome:
             return _returned(value, run.fetches, sms, redact)
         case Threw(message=message, line=line):
             place = f"in line {line}" if line else "an error"
-            said = mask_echo(redact.without_secrets(message), told(sms))
+            said = _masked(message, sms, redact)
             return _explained(
                 by_fetches(run.fetches),
                 Answer(),
@@ -61,7 +61,7 @@ def _meant(run: Run, sms: Sms, redact: Redaction) -> Outcome:
                 f"the script threw {place}: {said}",
             )
         case Ended(reason=reason, detail=detail):
-            return worded(_ended(reason, run.fetches), mask_echo(detail, told(sms)))
+            return worded(_ended(reason, run.fetches), _masked(detail, sms, redact))
 
 
 def _returned(
@@ -87,6 +87,10 @@ def _explained(
     waits = [fetch.retry_after for fetch in fetches if fetch.status is not None]
     bare = worded(meant, "")
     return explained(bare, answer, sms, heard=heard, retry_after=waits[-1] if waits else None)
+
+
+def _masked(text: str, sms: Sms, redact: Redaction) -> str:
+    return mask_echo(redact.without_secrets(text), told(sms))
 
 
 def by_fetches(fetches: Sequence[Fetch]) -> Outcome:
