@@ -31,7 +31,7 @@ class Draft(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
     name: str
     dialect: str = "authgear"
-    secrets: tuple[str, ...] = ()
+    secrets: list[str] = []
     """Keys that sign the requests. None at all: one is made, unless unsigned ones are allowed."""
     allow_unsigned: bool = False
     budget_s: int = DEFAULT_BUDGET_S
