@@ -142,8 +142,8 @@ def read_template(text: str) -> Program:
         template = jinja2.Template.from_code(_jinja, _jinja.compile(tree), {})
     except jinja2.TemplateSyntaxError as wrong:
         raise _refusal(wrong.lineno, wrong.message or "this cannot be read") from None
-    except (RecursionError, ValueError):
-        raise _refusal(1, "this is nested too deeply, or a number in it is too long") from None
+    except RecursionError:
+        raise _refusal(1, "this is nested too deeply") from None
     return Program(template, tuple(names))
 
 
