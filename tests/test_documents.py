@@ -38,6 +38,7 @@ ELSEWHERE = {
     "docs/api.md": "tests/api/test_native_v1_docs.py",
     "docs/events.md": "tests/api/test_native_v1_docs.py",
     "docs/settings.md": "tests/cli/test_commands.py",
+    "docs/templates.md": "tests/api/test_native_v1_docs.py",
     "docs/providers/webhook.md": "tests/providers/test_webhook.py",
 }
 """Pages whose commands and code have tests of their own, which know more of them."""

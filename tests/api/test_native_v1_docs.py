@@ -121,6 +121,19 @@ def test_the_guide_to_the_api_can_be_followed_and_shows_what_is_answered(followe
     assert {"order-4711", "reminder"} <= {message["id"] for message in json.loads(listed)["items"]}
 
 
+def test_the_guide_to_templates_can_be_followed_and_shows_what_is_said(followed: Shell) -> None:
+    followed.follow("templates.md")
+    shown = [(text, json.loads(answer)) for text, answer in examples("templates.md") if answer]
+    rendered = [(text, answer) for text, answer in shown if "parts" in answer]
+    for said, (_, answer) in zip(
+        followed.run(*(text for text, _ in rendered)), rendered, strict=True
+    ):
+        got = json.loads(said)
+        for member in ("text", "parts", "length"):
+            assert got.get(member) == answer.get(member)
+    assert len(rendered) == 2
+
+
 def test_the_guide_to_events_can_be_followed(followed: Shell) -> None:
     until = time.monotonic() + WAIT_S
     deliveries: list[dict[str, Any]] = []
