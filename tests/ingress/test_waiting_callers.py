@@ -1,0 +1,213 @@
+"""Who waits for a verdict: what ends the waiting, and that the message goes on whatever ends it."""
+
+import asyncio
+from pathlib import Path
+
+import httpx
+import msgspec
+import pytest
+from ingress_world import PROVIDER, SECRET, TEST, Gate, gate
+from serving import PASSWORD
+
+from textgate.domain.lifecycle import State
+from textgate.domain.message import Recipient
+from textgate.domain.signing import body_hex
+from textgate.store.sqlite import SqliteStore
+from textgate.testing.far_side import Say
+from textgate.testing.vault import VAULT
+
+LIMITED = Say(body=b'{"code":"rate_limited"}')
+
+
+async def reached(world: Gate, state: State) -> Recipient:
+    """Return the only message's number once it is in ``state``."""
+    async with asyncio.timeout(20):
+        while (recipient := await world.recipient()).state is not state:
+            await asyncio.sleep(0.002)
+    return recipient
+
+
+async def test_a_caller_who_hangs_up_does_not_stop_the_message(world: Gate) -> None:
+    let_go = asyncio.Event()
+    world.far.on(PROVIDER, Say(body=b'{"code":"ok"}', hold=let_go))
+    asked = asyncio.create_task(world.send())
+    await world.until_asked()
+    asked.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await asked
+    let_go.set()
+    await reached(world, State.SENT)
+    assert world.far.count(PROVIDER) == 1
+
+
+async def test_a_server_that_stops_does_not_keep_its_callers_waiting(world: Gate) -> None:
+    let_go = asyncio.Event()
+    world.far.on(PROVIDER, Say(body=b'{"code":"ok"}', hold=let_go))
+    asked = asyncio.create_task(world.send())
+    await world.until_asked()
+    world.served.services.stopping.set()
+    answer = await asyncio.wait_for(asked, 20)
+    assert answer.json()["description"] == "Accepted, and not out yet"
+    let_go.set()
+    await reached(world, State.SENT)
+
+
+async def test_what_is_cancelled_while_somebody_waits_is_told_as_rejected(world: Gate) -> None:
+    world.far.on(PROVIDER, LIMITED)
+    asked = asyncio.create_task(world.send())
+    await world.until_waiting()
+    [message] = await world.messages()
+    cancelled = await world.api.delete(f"/v1/messages/{message.id}")
+    assert cancelled.status_code == 200, cancelled.text
+    answer = await asyncio.wait_for(asked, 20)
+    assert (answer.status_code, answer.json()["code"]) == (500, "delivery_rejected")
+    assert answer.json()["description"] == "Cancelled; before that: HTTP 200: rate_limited"
+
+
+async def test_repeats_at_once_wait_for_the_one_message(world: Gate) -> None:
+    let_go = asyncio.Event()
+    world.far.on(PROVIDER, Say(body=b'{"code":"ok"}', hold=let_go))
+    repeats = [asyncio.create_task(world.send(**{"Idempotency-Key": "k1"})) for _ in range(4)]
+    await world.until_asked()
+    let_go.set()
+    answers = [await asyncio.wait_for(repeat, 20) for repeat in repeats]
+    assert {answer.content for answer in answers} == {answers[0].content}
+    assert answers[0].json()["code"] == "ok"
+    assert (world.far.count(PROVIDER), len(await world.messages())) == (1, 1)
+
+
+async def test_the_same_key_at_another_ingress_is_another_message(world: Gate) -> None:
+    other = await world.api.post("/v1/ingresses", json={"name": "other", "allow_unsigned": True})
+    assert (await world.send(**{"Idempotency-Key": "k1"})).status_code == 200
+    there = await world.project.post(
+        other.json()["url"], content=TEST, headers={"Idempotency-Key": "k1"}
+    )
+    assert there.status_code == 200
+    assert len({message.id for message in await world.messages()}) == 2
+
+
+async def test_what_another_process_does_is_noticed_within_a_second(tmp_path: Path) -> None:
+    async with gate(tmp_path, engine=False) as world:
+        asked = asyncio.create_task(world.send())
+        await world.until_stored()
+        elsewhere = SqliteStore(tmp_path / "textgate.db", world.served.clock, VAULT)
+        old = await world.recipient()
+        sent = msgspec.structs.replace(old, state=State.SENT, due_at=None, holder=None)
+        assert await elsewhere.write(lambda tx: tx.recipients.move(old, sent))
+        await elsewhere.close()
+        async with asyncio.timeout(20):
+            while not asked.done():
+                world.served.clock.advance(100)
+                await asyncio.sleep(0.002)
+        answer = asked.result().json()
+        assert answer == {
+            "code": "ok",
+            "info": {"provider_name": "shop", "provider_type": "webhook"},
+        }
+
+
+async def test_a_message_from_outside_has_the_times_and_the_channel_of_its_ingress(
+    world: Gate,
+) -> None:
+    added = await world.api.post(
+        "/v1/channels", json={"provider": "simulator", "name": "sim", "settings": {}}
+    )
+    await world.change(channel=added.json()["id"], validity_s=60)
+    assert (await world.send()).json()["info"] == {
+        "provider_name": "sim",
+        "provider_type": "simulator",
+    }
+    recipient = await world.recipient()
+    [message] = await world.messages()
+    assert recipient.deadline == message.created_at + 60_000
+    assert recipient.lane == added.json()["id"]
+    assert world.far.count(PROVIDER) == 0
+
+
+async def test_a_channel_that_was_removed_is_told_as_our_trouble(world: Gate) -> None:
+    added = await world.api.post(
+        "/v1/channels", json={"provider": "simulator", "name": "sim", "settings": {}}
+    )
+    await world.change(channel=added.json()["id"])
+    await world.api.delete(f"/v1/channels/{added.json()['id']}")
+    answer = await world.send()
+    assert (answer.status_code, answer.json()["code"]) == (500, "unknown_error")
+    await world.change(budget_s=20)  # what is not touched need not be mended first
+    await world.change(channel=None)
+    assert (await world.send()).status_code == 200
+
+
+async def test_a_megabyte_is_enough(world: Gate) -> None:
+    most = b'{"to":"+6591230001","body":"x","new":"' + b"y" * (1024 * 1024 - 40) + b'"}'
+    assert len(most) == 1024 * 1024
+    assert (await world.send(most)).json()["code"] == "ok"
+    answer = await world.send(most + b" ")
+    assert answer.status_code == 413
+    assert answer.json()["code"] == "invalid_request"
+    assert answer.content.endswith(b"}\n")
+
+
+async def test_a_text_that_no_message_can_hold_is_an_invalid_request(world: Gate) -> None:
+    body = b'{"to":"+6591230001","body":"' + b"y" * 65_536 + b'"}'
+    answer = await world.send(body)
+    assert (answer.status_code, answer.json()["code"]) == (400, "invalid_request")
+    assert "65535" in answer.json()["description"]
+
+
+async def test_a_fault_of_the_server_is_told_in_the_callers_format(world: Gate) -> None:
+    await world.served.store.write(
+        lambda tx: tx.run("UPDATE ingress SET secrets = 'what nobody can read'")
+    )
+    answer = await world.send()
+    assert answer.status_code == 500
+    assert answer.content == (
+        b'{"code":"unknown_error","description":"failed to handle request","info":{}}\n'
+    )
+
+
+async def test_the_metrics_count_what_came_in(world: Gate) -> None:
+    async def counted() -> float:
+        text = (await world.api.get("/metrics")).text
+        name = 'textgate_messages_accepted_total{door="ingress_authgear"} '
+        return next((float(li.split()[-1]) for li in text.splitlines() if li.startswith(name)), 0.0)
+
+    before = await counted()
+    for _ in range(2):
+        await world.send(**{"Idempotency-Key": "k1"})
+    await world.send(TEST, **{"X-Authgear-Body-Signature": "wrong"})
+    assert await counted() == before + 1
+
+
+async def test_addresses_cannot_be_guessed_and_an_account_has_a_hundred(world: Gate) -> None:
+    keys = {world.ingress["url"].rpartition("/")[2]}
+    for n in range(99):
+        added = await world.api.post("/v1/ingresses", json={"name": f"n{n}"})
+        assert added.status_code == 201
+        keys.add(added.json()["url"].rpartition("/")[2])
+    assert len(keys) == 100
+    assert {len(key) for key in keys} == {32}, "24 bytes of chance"
+    one_more = await world.api.post("/v1/ingresses", json={"name": "one more"})
+    assert one_more.status_code == 400
+
+
+async def test_an_ingress_and_its_key_belong_to_one_account(world: Gate) -> None:
+    other = await world.served.add_account()
+    async with world.served.client(auth=(other.login, PASSWORD)) as stranger:
+        path = f"/v1/ingresses/{world.ingress['id']}"
+        answers: list[httpx.Response] = [
+            await stranger.get(path),
+            await stranger.patch(path, json={"enabled": False}),
+            await stranger.post(f"{path}/rotate"),
+            await stranger.post(f"{path}/secrets"),
+            await stranger.delete(path),
+        ]
+        assert {answer.status_code for answer in answers} == {404}
+        assert (await stranger.get("/v1/ingresses")).json()["items"] == []
+    assert (await world.send()).status_code == 200
+
+
+async def test_a_signature_is_made_of_the_bytes_and_not_of_what_they_mean(world: Gate) -> None:
+    signature = body_hex(SECRET, TEST)
+    spaced = TEST.replace(b",", b", ")
+    answer = await world.send(spaced, **{"X-Authgear-Body-Signature": signature})
+    assert answer.status_code == 401
