@@ -7,8 +7,12 @@ import msgspec
 from textgate.domain.account import Account, Channel, Token
 from textgate.domain.event import CallAttempt, Delivery, DeliveryState, Event, Webhook
 from textgate.domain.inbound import Inbound
+from textgate.domain.ingress import Ingress, IngressSecret, OnTimeout
 from textgate.domain.lifecycle import State
 from textgate.domain.message import Message, Recipient, SendAttempt
+from textgate.domain.script import Module, ScriptVersion
+from textgate.domain.sms_gateway import SmsGateway
+from textgate.domain.template import Template
 from textgate.store.base import Job
 
 ACCOUNT = Account(
@@ -138,6 +142,46 @@ WEBHOOK = Webhook(
     device_id=None,
     enabled=True,
     disabled_reason=None,
+    created_at=1,
+    updated_at=1,
+)
+INGRESS = Ingress(
+    account_id="acc",
+    id="in-1",
+    key="address-1",
+    dialect="authgear",
+    name="shop",
+    enabled=True,
+    secrets=(IngressSecret(id="s1", secret="ingress secret", created_at=1),),
+    allow_unsigned=False,
+    budget_ms=25_000,
+    on_timeout=OnTimeout.OK,
+    validity_ms=300_000,
+    channel_id=None,
+    created_at=1,
+    updated_at=1,
+)
+SMS_GATEWAY = SmsGateway(
+    account_id="acc",
+    enabled=True,
+    provider="script",
+    channels={"webhook": "lane-0", "script": "lane-1"},
+    updated_at=1,
+)
+MODULE = Module(code="export {}", media_type="application/javascript", sha256="0" * 64)
+SCRIPT = ScriptVersion(
+    account_id="acc",
+    channel_id="lane-1",
+    n=1,
+    source="export default () => null",
+    modules={"https://example.com/mod.js": MODULE},
+    created_at=1,
+)
+TEMPLATE = Template(
+    account_id="acc",
+    name="verification",
+    language="de",
+    text="Code: {{ code }}",
     created_at=1,
     updated_at=1,
 )

@@ -13,9 +13,13 @@ from store_rows import (
     DELIVERY,
     EVENT,
     INBOUND,
+    INGRESS,
     MESSAGE,
     RECIPIENT,
+    SCRIPT,
     SEND_ATTEMPT,
+    SMS_GATEWAY,
+    TEMPLATE,
     TOKEN,
     WEBHOOK,
     Taker,
@@ -365,6 +369,10 @@ async def test_removing_an_account_removes_all_that_is_its(store: SqliteStore) -
         tx.deliveries.add_attempt(CALL_ATTEMPT)
         tx.inbox.add(INBOUND)
         tx.logs.add("acc", "INFO", "store", "filled")
+        tx.ingresses.add(INGRESS)
+        tx.sms_gateways.save(SMS_GATEWAY)
+        tx.scripts.add(SCRIPT)
+        tx.templates.save(TEMPLATE)
 
     def counts(tx: Tx) -> dict[str, int]:
         tables = tx.all("SELECT name FROM sqlite_master WHERE type = 'table'")
@@ -376,4 +384,5 @@ async def test_removing_an_account_removes_all_that_is_its(store: SqliteStore) -
     assert {name for name, rows in before.items() if not rows} == {"early_receipt"}
     await store.write(lambda tx: tx.accounts.remove("acc"))
     left = await store.read(counts)
+    assert left.pop("vault") == 1  # of the whole database
     assert set(left.values()) == {0}, left

@@ -250,6 +250,18 @@ async def test_attempts_are_read_as_they_were_recorded(store: SqliteStore) -> No
     ]
 
 
+async def test_an_attempt_that_was_noted_when_it_began_is_told_to_its_end(
+    store: SqliteStore,
+) -> None:
+    began = like(SEND_ATTEMPT, elapsed_ms=None, outcome=None)
+    ended = like(
+        SEND_ATTEMPT, outcome="rejected", reason="r", code="c", detail="d", trace={"script": [1]}
+    )
+    await store.write(lambda tx: tx.recipients.add_attempt(began))
+    await store.write(lambda tx: tx.recipients.end_attempt(ended))
+    assert await store.read(lambda tx: tx.recipients.attempts("acc", "m1")) == [ended]
+
+
 async def test_it_is_known_how_much_is_owed(store: SqliteStore) -> None:
     def fill(tx: Tx) -> None:
         for n, at in enumerate([0, LONG, None]):

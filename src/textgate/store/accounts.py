@@ -1,11 +1,9 @@
 """Accounts, the tokens they issued, and the log they can read."""
 
-import msgspec
-
 from textgate.domain.account import Account, LogEntry, Token
 from textgate.domain.times import Milliseconds
 from textgate.store.noun import Noun
-from textgate.store.table import Table
+from textgate.store.table import Table, to_json
 
 ACCOUNT = Table("account", Account, sealed=["webhook_secret", "previous_secret"])
 TOKEN = Table("token", Token, words=["scopes"])
@@ -43,7 +41,7 @@ class Accounts(Noun):
     def set_settings(self, account_id: str, settings: dict[str, dict[str, object]]) -> None:
         self._tx.run(
             "UPDATE account SET settings = :settings WHERE id = :id",
-            {"settings": msgspec.json.encode(settings).decode(), "id": account_id},
+            {"settings": to_json(settings), "id": account_id},
         )
         self._tx.changed("account")
 

@@ -6,6 +6,9 @@ from textgate.store.noun import Noun
 from textgate.store.table import Table
 
 INGRESS = Table("ingress", Ingress, sealed=["secrets"])
+BY_KEY = f"""
+    {INGRESS.select}
+    WHERE key = :key OR (previous_key = :key AND previous_key_until > :now)"""
 _ASSIGN = ", ".join(f"{c} = ?" for c in INGRESS.columns)
 
 
@@ -49,9 +52,5 @@ class Ingresses(Noun):
 
     def by_key(self, key: str, now: Milliseconds) -> Ingress | None:
         """Return the ingress at this address; one that was replaced counts until its end."""
-        row = self._tx.one(
-            f"{INGRESS.select} WHERE key = :key"
-            " OR (previous_key = :key AND previous_key_until > :now)",
-            {"key": key, "now": now},
-        )
+        row = self._tx.one(BY_KEY, {"key": key, "now": now})
         return INGRESS.read(row, self._tx.vault) if row else None

@@ -5,7 +5,7 @@ from textgate.domain.message import Receipt, Recipient, SendAttempt, SendJob
 from textgate.domain.times import Milliseconds
 from textgate.store.base import Row
 from textgate.store.lanes import Lanes, Statements
-from textgate.store.table import Table
+from textgate.store.table import Table, to_json
 
 RECIPIENT = Table("recipient", Recipient)
 SEND_ATTEMPT = Table("send_attempt", SendAttempt)
@@ -108,14 +108,15 @@ class Recipients(Lanes):
         """Complete a try that was recorded when it began."""
         self._tx.run(
             "UPDATE send_attempt SET elapsed_ms = :elapsed, outcome = :outcome, reason = :reason,"
-            " code = :code, detail = :detail WHERE account_id = :account AND message_id = :id"
-            " AND n = :n AND attempt = :attempt",
+            " code = :code, detail = :detail, trace = :trace WHERE account_id = :account"
+            " AND message_id = :id AND n = :n AND attempt = :attempt",
             {
                 "elapsed": attempt.elapsed_ms,
                 "outcome": attempt.outcome,
                 "reason": attempt.reason,
                 "code": attempt.code,
                 "detail": attempt.detail,
+                "trace": None if attempt.trace is None else to_json(attempt.trace),
                 "account": attempt.account_id,
                 "id": attempt.message_id,
                 "n": attempt.n,

@@ -58,12 +58,10 @@ def renew_seals(path: Path, vault: Vault) -> None:
     with contextlib.closing(_patient(path)) as connection:
         connection.transaction_mode = "IMMEDIATE"  # a reader that turns writer may find a rival
         connection.execute("PRAGMA secure_delete = ON")  # what was plain is overwritten
-        more, steps = True, 0
+        more = True
         while more:
             with connection, _told(path):
-                more, steps = renew_step(asking(connection), vault), steps + 1
-        if steps > 1:
-            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+                more = renew_step(asking(connection), vault)
 
 
 def _patient(path: Path) -> apsw.Connection:

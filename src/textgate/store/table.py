@@ -36,7 +36,7 @@ class Table(Generic[T]):
             if (decoder := _decoder(hints[column], column in wordy)) is not None
         ]
         self._encode = [
-            (index, " ".join if column in wordy else _to_json)
+            (index, " ".join if column in wordy else to_json)
             for index, column in enumerate(self.columns)
             if column in wordy or _is_json(hints[column])
         ]
@@ -73,7 +73,8 @@ def _needed(vault: Vault | None) -> Vault:
     return vault
 
 
-def _to_json(value: Any) -> str:
+def to_json(value: Any) -> str:
+    """Return a value as a column of JSON holds it."""
     return msgspec.json.encode(value).decode()
 
 

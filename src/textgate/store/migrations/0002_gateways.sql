@@ -54,4 +54,5 @@ CREATE TABLE vault (
   proof TEXT NOT NULL
 );
 
-ALTER TABLE send_attempt ADD COLUMN trace TEXT; -- JSON
+-- JSON
+ALTER TABLE send_attempt ADD COLUMN trace TEXT;
