@@ -146,8 +146,8 @@ async def test_another_name_has_only_the_texts_of_its_owner(world: World) -> Non
     ("there", "fallback", "chosen"),
     [
         (("fr", "it"), "it", "it"),
-        (("fr", "it", "en"), "ja", "en"),  # no text in the fallback
-        (("fr", "it", "en-GB"), "ja", "en-GB"),
+        (("de", "it", "en"), "ja", "en"),  # no text in the fallback
+        (("de", "it", "en-GB"), "ja", "en-GB"),
         (("it", "fr"), "ja", "fr"),  # nor in English: the first
         (("fr", "pt-PT"), "pt-BR", "pt-PT"),  # what serves who wants the fallback
     ],

@@ -104,8 +104,6 @@ def confidence(wanted: str, offered: str) -> Confidence:
     if wanted == offered:
         return Confidence.SAME
     want, have = _meaning(wanted), _meaning(offered)
-    if "und" in (want.language, have.language):
-        return Confidence.NO
     limit = _between_languages(want.language, have.language)
     if want.script != have.script:
         limit = min(limit, _between_scripts(want, have))
@@ -153,9 +151,9 @@ def _read(tag: str) -> _Meaning:
         language, rest = LANGUAGE_REPLACEMENTS[extended], rest[1:]  # zh-yue is yue
     script = region = ""
     for part in rest:
-        if len(part) == 4 and part.isalpha() and not (script or region):
+        if len(part) == 4 and part.isalpha():
             script = part
-        elif (len(part) == 2 or (len(part) == 3 and part.isdigit())) and not region:
+        elif len(part) == 2 or (len(part) == 3 and part.isdigit()):
             region = part
         else:
             break

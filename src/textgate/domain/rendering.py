@@ -88,7 +88,7 @@ def _environment() -> ImmutableSandboxedEnvironment:
     made = ImmutableSandboxedEnvironment(
         autoescape=False, keep_trailing_newline=True, finalize=_written, cache_size=0
     )
-    made.filters, made.tests, made.globals = dict(_FILTERS), {}, {}
+    made.filters = dict(_FILTERS)
     return made
 
 
