@@ -166,6 +166,5 @@ def _replaced(named: _Meaning) -> _Meaning:
     if language in LANGUAGE_REPLACEMENTS:
         now = _read(LANGUAGE_REPLACEMENTS[language])
         language, script, region = now.language, script or now.script, region or now.region
-    elif language not in LIKELY_SUBTAGS:
-        language = NORMALIZED_MACROLANGUAGES.get(language, language)  # cmn is zh
+    language = NORMALIZED_MACROLANGUAGES.get(language, language)  # cmn is zh
     return _Meaning(language, script, TERRITORY_REPLACEMENTS.get(region.lower(), region))
