@@ -13,8 +13,12 @@ import pytest
 from textgate_command import Command
 
 from textgate.store.migrate import NEWEST
+from textgate.store.sqlite_file import prepare
+from textgate.store.vault import Vault
 from textgate.testing.receiver import Answer, Receiver
 from textgate.testing.server import free_port
+
+KEY, OTHER_KEY = "the-master-key-of-this-installation", "the-master-key-of-another-installation"
 
 
 @pytest.fixture
@@ -115,6 +119,46 @@ def test_a_database_of_another_schema_is_found(
     other.close()
     database = found(textgate, code=level == "fail")["database"]
     assert (database["level"], said in database["said"]) == (level, True)
+
+
+def sealed(data: Path) -> None:
+    """Make a database of this version, sealed with ``KEY``."""
+    prepare(data / "textgate.db", Vault(KEY))
+
+
+def test_the_master_key_that_sealed_the_database_is_well(textgate: Command, data: Path) -> None:
+    assert "the first start makes it" in found(textgate)["master key"]["said"]
+    sealed(data)
+    assert found(textgate, TEXTGATE_MASTER_KEY=KEY)["master key"]["level"] == "ok"
+    file = data / "master-key"
+    file.write_text(KEY)
+    file.chmod(0o600)
+    assert found(textgate)["master key"] == {"level": "ok", "said": f"it is in {file}", "cure": ""}
+
+
+def test_a_master_key_that_others_can_read_is_found(textgate: Command, data: Path) -> None:
+    file = data / "master-key"
+    file.write_text(KEY)
+    file.chmod(0o640)
+    key = found(textgate, code=1)["master key"]
+    assert (key["level"], key["cure"]) == ("fail", f"chmod 600 {file}")
+
+
+def test_a_master_key_that_is_gone_or_another_is_found(textgate: Command, data: Path) -> None:
+    sealed(data)
+    assert "is gone" in found(textgate, code=1)["master key"]["said"]
+    key = found(textgate, code=1, TEXTGATE_MASTER_KEY=OTHER_KEY)["master key"]
+    assert "sealed with another master key" in key["said"]
+    (data / "master-key").touch(mode=0o600)
+    assert "must be text" in found(textgate, code=1)["master key"]["said"]
+
+
+def test_a_database_that_waits_to_be_sealed_anew_is_a_warning(
+    textgate: Command, data: Path
+) -> None:
+    sealed(data)
+    key = found(textgate, TEXTGATE_MASTER_KEY=f"{OTHER_KEY} {KEY}")["master key"]
+    assert (key["level"], "restart textgate serve" in key["cure"]) == ("warn", True)
 
 
 def test_a_clock_behind_the_database_is_found(textgate: Command, data: Path) -> None:

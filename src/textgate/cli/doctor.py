@@ -41,6 +41,7 @@ def _all(read_settings: "Callable[[], Settings]") -> Iterator[Check]:
     yield Check("settings", Level.OK, "every one keeps its rule")
     yield from checks.data_folder(settings)
     yield checks.database(settings)
+    yield checks.master_key(settings)
     yield checks.clock(settings)
     yield checks.server(settings)
     yield asyncio.run(checks.port(settings))

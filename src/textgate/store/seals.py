@@ -28,15 +28,16 @@ _TABLES: tuple[tuple[Table[Any], tuple[str, ...]], ...] = (
 """Each table with sealed columns, and its primary key."""
 
 
-def check(ask: Ask, vault: Vault) -> list[str]:
-    """Return the names of the keys that this database is sealed with; none if it is new.
+def sealed_with(ask: Ask) -> list[str]:
+    """Return the names of the keys that this database is sealed with; none if it is new."""
+    return [key_of(one) for one in _proof(ask)]
 
-    Raises ``WrongKey`` unless ``vault`` has each of them.
-    """
-    proof = _proof(ask)
-    if any(vault.open(one) != _WORD for one in proof):
+
+def check(ask: Ask, vault: Vault) -> list[str]:
+    """Return the same. Raises ``WrongKey`` unless ``vault`` has each of them."""
+    if any(vault.open(one) != _WORD for one in _proof(ask)):
         raise WrongKey("the proof in the database is damaged")
-    return [key_of(one) for one in proof]
+    return sealed_with(ask)
 
 
 def prove(ask: Ask, vault: Vault) -> Vault:
