@@ -21,10 +21,28 @@ SECRET = "kT9_zQ4wLm2XvB7nRc5HyP8dJf3GsA1e"
 PROVIDER = "/sms"
 TAKEN = Say(body=b'{"code":"ok"}')
 PATIENCE_S = 20.0
-TEST = (
-    b'{"to":"+6591230001","body":"[Test] code 000000","app_id":"","template_name":"",'
-    b'"language_tag":"","template_variables":{"app_name":"Test","code":"000000"}}'
+V1 = (
+    r'{"to":"+85298765432","body":"731904 - your Harbour Shop sign-up check\n",'
+    r'"app_id":"harbour-shop","template_name":"verification_sms.txt","language_tag":"en",'
+    r'"template_variables":{"app_name":"Harbour Shop","client_id":"web-checkout",'
+    r'"code":"731904","host":"auth.harbour.example","phone":"+85298765432","state":"a1b2"}}'
 )
+LINK = (
+    "https://auth.harbour.example/authflow/v2/reset_password?code=K7QH2M9T4XW0RZB6NDPAEJ1VG8FY3S5C"
+)
+V2 = (
+    r'{"to":"+4915112345678","body":"Harbour \u0026 Söhne: neues Passwort \u003chier\u003e\n'
+    rf'{LINK}\n","app_id":"harbour-shop",'
+    r'"template_name":"forgot_password_sms.txt","language_tag":"de","template_variables":'
+    r'{"app_name":"Harbour \u0026 Söhne","code":"K7QH2M9T4XW0RZB6NDPAEJ1VG8FY3S5C",'
+    rf'"has_password":true,"host":"auth.harbour.example","link":"{LINK}",'
+    rf'"phone":"+4915112345678","ui_locales":"de+en","url":"{LINK}"}}}}'
+)
+V3 = (
+    r'{"to":"+6591230001","body":"[Test] code 000000","app_id":"","template_name":"",'
+    r'"language_tag":"","template_variables":{"app_name":"Test","code":"000000"}}'
+)
+TEST = V3.encode()
 """What the portal sends as a test (B §2.5)."""
 
 

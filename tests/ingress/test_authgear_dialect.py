@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from ingress_world import SECRET as KEY
+from ingress_world import V1, V2, V3
 
 from textgate.domain.authgear import CODE_OF, read_answer, read_number
 from textgate.domain.errors import Invalid
@@ -15,28 +17,6 @@ from textgate.domain.phone import FIELD
 from textgate.ingress.authgear import DIALECT
 from textgate.ingress.base import Refusal, Request, Signature, Verdict
 
-KEY = "kT9_zQ4wLm2XvB7nRc5HyP8dJf3GsA1e"
-V1 = (
-    r'{"to":"+85298765432","body":"731904 - your Harbour Shop sign-up check\n",'
-    r'"app_id":"harbour-shop","template_name":"verification_sms.txt","language_tag":"en",'
-    r'"template_variables":{"app_name":"Harbour Shop","client_id":"web-checkout",'
-    r'"code":"731904","host":"auth.harbour.example","phone":"+85298765432","state":"a1b2"}}'
-)
-LINK = (
-    "https://auth.harbour.example/authflow/v2/reset_password?code=K7QH2M9T4XW0RZB6NDPAEJ1VG8FY3S5C"
-)
-V2 = (
-    r'{"to":"+4915112345678","body":"Harbour \u0026 Söhne: neues Passwort \u003chier\u003e\n'
-    rf'{LINK}\n","app_id":"harbour-shop",'
-    r'"template_name":"forgot_password_sms.txt","language_tag":"de","template_variables":'
-    r'{"app_name":"Harbour \u0026 Söhne","code":"K7QH2M9T4XW0RZB6NDPAEJ1VG8FY3S5C",'
-    rf'"has_password":true,"host":"auth.harbour.example","link":"{LINK}",'
-    rf'"phone":"+4915112345678","ui_locales":"de+en","url":"{LINK}"}}}}'
-)
-V3 = (
-    r'{"to":"+6591230001","body":"[Test] code 000000","app_id":"","template_name":"",'
-    r'"language_tag":"","template_variables":{"app_name":"Test","code":"000000"}}'
-)
 VECTORS = [  # B §3.2
     (KEY, V1, "312d8571caa9514e316e304e0f2f681400a7f86ee7bdb9d3f7a2502229eea27e"),
     (KEY, V2, "433bd44ab5efabe04c3751c1c30c6b0b611ab8d6b2356cae6eb9d56bb647f0e7"),

@@ -6,7 +6,7 @@ from pathlib import Path
 import httpx
 import msgspec
 import pytest
-from ingress_world import PROVIDER, SECRET, TEST, Gate, gate
+from ingress_world import PROVIDER, SECRET, TEST, V1, V2, V3, Gate, gate
 from serving import PASSWORD
 
 from textgate.domain.lifecycle import State
@@ -211,3 +211,12 @@ async def test_a_signature_is_made_of_the_bytes_and_not_of_what_they_mean(world:
     spaced = TEST.replace(b",", b", ")
     answer = await world.send(spaced, **{"X-Authgear-Body-Signature": signature})
     assert answer.status_code == 401
+
+
+@pytest.mark.parametrize("body", [V1, V2, V3], ids=["V1", "V2", "V3"])
+async def test_a_webhook_channel_passes_on_what_came_in_byte_for_byte(
+    world: Gate, body: str
+) -> None:
+    assert (await world.send(body.encode())).status_code == 200
+    [request] = world.far.requests[PROVIDER]
+    assert request.body == body.encode()
