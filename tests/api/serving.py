@@ -80,16 +80,18 @@ async def serving(
     """Serve ``groups`` (all by default) to an account, with a simulator channel if asked for."""
     clock = FakeClock()
     store = SqliteStore(folder / "textgate.db", clock, VAULT)
-    guard, deno = Guard(allow_loopback=True, resolve=_resolve), Deno()
+    configured = Settings(data=folder, **settings)
+    guard, deno = Guard(allow_loopback=True, resolve=_resolve), Deno(configured.deno)
     http = HttpClient(guard, user_agent="Textgate/test")
     scripts = Workers(deno, total=4, memory_mb=256)
+    desk = Desk(deno, http, hosts=["127.0.0.1"])
     services = Services(
         store=store,
-        settings=Settings(data=folder, **settings),
+        settings=configured,
         guard=guard,
         http=http,
         scripts=scripts,
-        desk=Desk(deno, http, hosts=["127.0.0.1"]),
+        desk=desk,
         clock=clock,
         exposition=telemetry.exposition,
         jwt_secret=JWT_SECRET,
@@ -102,6 +104,7 @@ async def serving(
                 await served.add_channel()
             yield served
     finally:
+        await desk.close()
         await scripts.close()
         await http.close()
         await store.close()

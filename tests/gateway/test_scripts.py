@@ -113,16 +113,6 @@ async def test_the_source_cannot_be_emptied(world: World) -> None:
             await save(world, channel, {"source": nothing}, None)
 
 
-async def test_a_script_of_more_than_100_kib_is_refused_however_it_was_prepared(
-    world: World,
-) -> None:
-    for fits in ("x" * 102_400, "ü" * 51_200):
-        await add(world, fits, name=fits[:1])
-        with pytest.raises(Invalid) as refused:
-            await add(world, fits + "x", name="more")
-        assert refused.value.field == "settings.source"
-
-
 # Versions.
 
 

@@ -15,10 +15,8 @@ import msgspec
 from msgspec import Meta
 
 from textgate.domain.authgear import encode
-from textgate.domain.errors import Invalid
 from textgate.domain.outcome import Outcome, Reason, Rejected
-from textgate.domain.script import MAX_SOURCE, Module, Program, ScriptRefused
-from textgate.outbound.guard import Guard
+from textgate.domain.script import Module, Program, ScriptRefused
 from textgate.outbound.script.desk import Desk
 from textgate.providers.answers import payload
 from textgate.providers.base import Provider, Sms, Tools, setting
@@ -86,13 +84,6 @@ def _digest(program: Program, secrets: Mapping[str, str]) -> str:
     return hashlib.blake2b(told, key=_KEY, digest_size=16).hexdigest()
 
 
-def _check(settings: Settings, guard: Guard) -> None:
-    if len(settings.source.encode("utf-8", "replace")) > MAX_SOURCE:
-        raise Invalid(
-            f"a script has at most {MAX_SOURCE // 1024} KiB of UTF-8", field="settings.source"
-        )
-
-
 async def _prepare(settings: Settings, desk: Desk) -> dict[str, Any]:
     try:
         program = await desk.prepare(settings.source)
@@ -107,7 +98,6 @@ PROVIDER = Provider(
     title="Custom script (TypeScript or JavaScript)",
     settings=Settings,
     open=Script,
-    check=_check,
     resend=lambda settings: settings.resend_unknown,
     max_attempt_s=lambda settings: float(settings.timeout),
     prepare=_prepare,
