@@ -18,7 +18,7 @@ from textgate.api.operation import Services
 from textgate.api.protocol import QuickProtocol
 from textgate.api.server import build_api
 from textgate.clock import SystemClock
-from textgate.config import Settings, kept_secret
+from textgate.config import Settings, kept_file, kept_secret
 from textgate.domain.errors import Unavailable
 from textgate.domain.retry import RetryPolicy
 from textgate.domain.times import Milliseconds
@@ -30,8 +30,9 @@ from textgate.outbound.script.deno import Deno
 from textgate.outbound.script.desk import Desk
 from textgate.outbound.script.workers import Workers
 from textgate.store.base import Store, Tx
+from textgate.store.seals import sealed_with
 from textgate.store.sqlite import PATIENCE_AT_END_S, SqliteStore
-from textgate.store.sqlite_file import renew_seals, sole_server
+from textgate.store.sqlite_file import ask_file, renew_seals, sole_server
 from textgate.store.vault import Vault
 
 log = structlog.get_logger("textgate")
@@ -265,6 +266,15 @@ def _url(settings: Settings, sock: socket.socket) -> str:
 
 
 def _vault(settings: Settings) -> Vault:
+    """Raises ``Unavailable`` if the kept key is gone: another one would be of no use."""
+    kept = kept_file(settings, "master_key")
+    # Asked for before the file: a process that starts just now makes the file first.
+    sealed = ask_file(settings.database, sealed_with)
+    if sealed and settings.master_key is None and not kept.exists():
+        raise Unavailable(
+            f"{kept} is gone, and the secrets in {settings.database} are sealed with it;"
+            " put it back, or set master_key (TEXTGATE_MASTER_KEY) to what was in it"
+        )
     return Vault(kept_secret(settings, "master_key"))
 
 

@@ -53,6 +53,10 @@ def test_a_stolen_database_holds_no_secret_and_a_wrong_key_no_server(tmp_path: P
         assert not any(one in said for one in (*secrets, key, OTHER_KEY))
         with pytest.raises(RuntimeError, match="set master_key"):
             server.command("account", "list")
+        kept.unlink()
+        with pytest.raises(RuntimeError, match="is gone"):
+            server.command("account", "list")
+        assert not kept.exists()
 
         kept.write_text(f"{OTHER_KEY} {key}")
         server.start()  # seals anew

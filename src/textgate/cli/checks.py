@@ -9,19 +9,15 @@ import socket
 import stat
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import msgspec
 
 from textgate.config import SettingError, Settings, kept_file, kept_secret
-
-if TYPE_CHECKING:
-    from textgate.store.seals import Ask
 
 MIB = 1024 * 1024
 LITTLE_SPACE, NO_SPACE = 1024 * MIB, 64 * MIB
@@ -135,12 +131,13 @@ def database(settings: Settings) -> Check:
 def master_key(settings: Settings) -> Check:
     """It is there for nobody else, and opens what is sealed in the database."""
     from textgate.store import seals
+    from textgate.store.sqlite_file import ask_file
     from textgate.store.vault import Vault, WrongKey
 
     name, kept, file = "master key", kept_file(settings, "master_key"), settings.database
     is_set = settings.master_key is not None
     if not is_set and not kept.exists():
-        if _ask(file, seals.sealed_with):
+        if ask_file(file, seals.sealed_with):
             said = f"{kept} is gone, and the secrets in {file} are sealed with it"
             return Check(name, Level.FAIL, said, _RIGHT_KEY)
         return Check(name, Level.OK, f"{kept} does not exist yet; the first start makes it")
@@ -149,7 +146,7 @@ def master_key(settings: Settings) -> Check:
         return Check(name, Level.FAIL, said, f"chmod 600 {kept}")
     try:
         vault = Vault(kept_secret(settings, "master_key"))
-        sealed_with = _ask(file, lambda ask: seals.check(ask, vault))
+        sealed_with = ask_file(file, lambda ask: seals.check(ask, vault))
     except (SettingError, WrongKey) as wrong:
         return Check(name, Level.FAIL, wrong.message, _RIGHT_KEY)
     said = "it is set" if is_set else f"it is in {kept}"
@@ -159,23 +156,7 @@ def master_key(settings: Settings) -> Check:
     return Check(name, Level.OK, said)
 
 
-_RIGHT_KEY = "set master_key to the one it was, or put its file back (docs/security.md)"
-
-
-def _ask(file: Path, look: "Callable[[Ask], list[str]]") -> list[str]:
-    """Return what is found in the database; nothing if there is none, or it is an older one."""
-    import apsw
-
-    from textgate.store.sqlite_file import asking
-
-    if not file.exists():
-        return []
-    with contextlib.suppress(apsw.Error):
-        opened = apsw.Connection(str(file), flags=apsw.SQLITE_OPEN_READWRITE)
-        with contextlib.closing(opened):
-            opened.set_busy_timeout(2000)
-            return look(asking(opened))
-    return []
+_RIGHT_KEY = "set master_key to the right one, or put its file back (docs/security.md)"
 
 
 def server(settings: Settings) -> Check:

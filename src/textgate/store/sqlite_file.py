@@ -3,7 +3,7 @@
 import contextlib
 import fcntl
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import apsw
@@ -81,6 +81,18 @@ def _one_by_one(path: Path) -> Iterator[None]:
         os.close(folder)
 
 
+def ask_file(path: Path, look: Callable[[Ask], list[str]]) -> list[str]:
+    """Return what ``look`` finds in the file; nothing if it is not there, or is an older one."""
+    if not path.exists():
+        return []
+    with contextlib.suppress(apsw.Error):
+        connection = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READWRITE)
+        with contextlib.closing(connection):
+            connection.set_busy_timeout(2_000)
+            return look(asking(connection))
+    return []
+
+
 def asking(connection: apsw.Connection) -> Ask:
     """Return what executes a statement on ``connection`` and gives its rows."""
     return lambda sql, values: connection.execute(sql, values).fetchall()
@@ -93,7 +105,7 @@ def _told(path: Path) -> Iterator[None]:
     except WrongKey as wrong:
         raise Unavailable(
             f"{path} cannot be used: {wrong.message}; set master_key (TEXTGATE_MASTER_KEY) to the"
-            " one it was, or put its file master-key back into the data folder"
+            " right one, or put its file master-key back into the data folder"
         ) from None
 
 

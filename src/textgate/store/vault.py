@@ -30,7 +30,7 @@ class Vault:
     def __init__(self, master_key: str) -> None:
         """``master_key``: one or more texts, each with the entropy of a key, between blanks or
         commas. The first one seals."""
-        self._keys = dict(map(_derived, re.split(r"[\s,]+", master_key.strip(" ,"))))
+        self._keys = dict(map(_derived, filter(None, re.split(r"[\s,]+", master_key))))
         self.sealing = next(iter(self._keys))
         """The name of the key that seals."""
 
