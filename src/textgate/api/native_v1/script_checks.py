@@ -67,7 +67,11 @@ OPERATIONS = (
         body=ScriptSource,
         answer=CheckShape,
         status=202,
-        errors={400: "No script.", 503: "Too many scripts are being checked."},
+        errors={
+            400: "No script.",
+            429: "Your other scripts are still being checked.",
+            503: "Too many scripts are being checked.",
+        },
         description="Takes some seconds: ask at ``Location`` until the stage is ``done``. What was"
         " checked is saved at once afterwards.",
     ),
