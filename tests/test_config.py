@@ -198,6 +198,19 @@ def test_a_wrong_setting_is_told_with_its_name_its_value_and_the_rule(
     assert "\n" not in wrong.value.message
 
 
+@pytest.mark.parametrize("value", ["k" * 31, "short " + "k" * 32, " , "])
+def test_each_master_key_is_long_enough_and_none_is_shown(value: str) -> None:
+    with pytest.raises(SettingError) as wrong:
+        settings(master_key=value)
+    said = "wrong setting: TEXTGATE_MASTER_KEY = •••: must have at least 32 bytes in each key"
+    assert wrong.value.message == said
+
+
+def test_several_master_keys_stand_between_blanks_or_commas() -> None:
+    one, two = "1" * 32, "2" * 32
+    assert settings(master_key=f" {one},\t{two} ").master_key == f"{one} {two}"
+
+
 def test_the_name_is_spelt_as_in_its_source() -> None:
     Path("mine.toml").write_text("port = 70000")
     with pytest.raises(SettingError, match=r"port in mine\.toml = 70000: must be"):

@@ -77,6 +77,21 @@ def secret(least_bytes: int) -> Reader:
     return read
 
 
+def keys(least_bytes: int) -> Reader:
+    """One or more secrets of at least ``least_bytes`` bytes, between blanks or commas."""
+    each = secret(least_bytes)
+
+    def read(value: object) -> str:
+        given = text(value)
+        parts = re.split(r"[\s,]+", given.strip(" ,"))
+        try:
+            return " ".join(each(part) for part in parts)
+        except ValueError:
+            raise ValueError(f"must have at least {least_bytes} bytes in each key") from None
+
+    return read
+
+
 def whole(least: int, most: int, what: str = "a whole number") -> Reader:
     """A whole number in a range."""
 
@@ -281,7 +296,7 @@ READERS: Mapping[str, Reader] = {
     "webhook_jitter": share,
     "allow_addresses": listed(address),
     "ca_file": authorities,
-    "master_key": secret(32),
+    "master_key": keys(32),
     "deno": executable,
     "script_workers": whole(1, 1000),
     "script_memory": whole(64, 4096, "a number of MiB"),
