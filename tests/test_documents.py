@@ -37,6 +37,7 @@ PAGES = {
 ELSEWHERE = {
     "docs/api.md": "tests/api/test_native_v1_docs.py",
     "docs/events.md": "tests/api/test_native_v1_docs.py",
+    "docs/sms-gateway.md": "tests/api/test_native_v1_docs.py",
     "docs/settings.md": "tests/cli/test_commands.py",
     "docs/templates.md": "tests/api/test_native_v1_docs.py",
     "docs/providers/webhook.md": "tests/providers/test_webhook.py",

@@ -134,6 +134,12 @@ def test_the_guide_to_templates_can_be_followed_and_shows_what_is_said(followed:
     assert len(rendered) == 2
 
 
+def test_the_guide_to_the_sms_gateway_can_be_followed_and_shows_what_is_answered(
+    shell: Shell,
+) -> None:
+    shell.follow("sms-gateway.md")
+
+
 def test_the_guide_to_events_can_be_followed(followed: Shell) -> None:
     until = time.monotonic() + WAIT_S
     deliveries: list[dict[str, Any]] = []
