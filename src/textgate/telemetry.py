@@ -161,6 +161,12 @@ LATE_RESULTS = Counter(
     "Results that came after their lease had ended and so changed nothing.",
     ["work"],
 )
+SCRIPT_PROCESSES = Gauge("textgate_script_processes", "Processes that run scripts.")
+SCRIPT_ENDS = Counter(
+    "textgate_script_ends",
+    "Processes that ended under a script's calls, by reason (timeout, memory, crash).",
+    ["reason"],
+)
 
 
 def values(label: str) -> set[str]:

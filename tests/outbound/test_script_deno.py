@@ -58,7 +58,7 @@ def test_the_deno_set_goes_before_all_others_and_is_not_replaced(tmp_path: Path)
 @pytest.mark.parametrize(
     ("said", "message"),
     [
-        ("echo deno 2.3.9 '(stable)'", "Deno 2.3.9 is too old"),
+        ("echo deno 2.8.9 '(stable)'", "Deno 2.8.9 is too old"),
         ("echo deno 1.41.3", "too old"),
         ("echo hello", "does not tell its version"),
         ("exit 1", "does not tell its version"),

@@ -77,6 +77,11 @@ def header_block(headers: Sequence[tuple[str, str]]) -> tuple[str, int]:
     return block, seen
 
 
+def is_settable(name: str) -> bool:
+    """Whether this is a header's name, and one that a caller may set."""
+    return _TOKEN.fullmatch(name) is not None and name.lower() not in _OURS
+
+
 def _malformed() -> ValueError:
     return ValueError("a header's value contains a line break or a non-ASCII character")
 

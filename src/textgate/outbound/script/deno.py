@@ -7,10 +7,11 @@ from contextlib import suppress
 from pathlib import Path
 
 from textgate.domain.errors import Unavailable
+from textgate.outbound.script.modules import internal_modules
 
 SETTING = "TEXTGATE_DENO"
-OLDEST = (2, 4)
-"""What the runner needs: import maps with ``data:`` addresses, and sources from memory."""
+OLDEST = (2, 9)
+"""What the runner needs: file descriptors that are none of Deno's own numbers."""
 _INSTALL = (
     "install the Python package `deno` beside Textgate, or Deno itself on the PATH, or name it in"
     f" {SETTING}"
@@ -25,6 +26,7 @@ class Deno:
     def __init__(self, path: Path | None = None) -> None:
         self._path = path
         self._found: Path | None = None
+        self._internal: tuple[Path, frozenset[str]] | None = None
 
     @property
     def path(self) -> Path:
@@ -44,6 +46,16 @@ class Deno:
         if (named := shutil.which("deno")) is not None:
             return Path(named).absolute()
         raise Unavailable(f"scripts need Deno, which is missing here: {_INSTALL}")
+
+    async def internal_modules(self) -> frozenset[str]:
+        """Return the names of its own modules, which no script may import. Raises Unavailable."""
+        path = self.path
+        if self._internal is None or self._internal[0] != path:
+            try:
+                self._internal = path, await asyncio.to_thread(internal_modules, path)
+            except (OSError, ValueError) as error:
+                raise Unavailable(f"Deno cannot be read on this machine: {error}") from None
+        return self._internal[1]
 
     async def version(self) -> str:
         """Start it and return its version, within 10 s.

@@ -1,0 +1,343 @@
+"""One process that runs one version of a script, and the calls that are in it."""
+
+import asyncio
+import re
+from collections.abc import Callable
+
+import msgspec
+import structlog
+
+from textgate.domain.errors import Unavailable
+from textgate.domain.script import Program
+from textgate.outbound.script import frames
+from textgate.outbound.script.calls import Call, Exchange, Interrupted, not_loaded, threw
+from textgate.outbound.script.deno import Deno
+from textgate.outbound.script.fetching import Answer, Refusal, Request
+from textgate.outbound.script.process import Process
+from textgate.outbound.script.run import Ended, EndReason, Returned, Threw
+
+_START_SECONDS = 20.0
+_BEAT_SECONDS = 0.25
+_HANGS_CPU_SECONDS = 1.0
+_HANGS_SECONDS = 5.0
+"""A process that does not answer hangs when it has used so much processor time since it was asked,
+or when so much time has gone by: on a machine that is busy, the first takes longer than usual."""
+_LATE_SECONDS = 0.5
+"""A process that has not answered for so long gets no new calls."""
+_IDLE_BEAT_SECONDS = 5.0
+_MOST_STRAY_FRAMES = 10_000
+"""Frames about calls that have ended: a few are on their way when a call is ended from here."""
+_OUT_OF_MEMORY = re.compile(r"(?i)out of memory|heap limit|allocation failed")
+_STILL_TOO_MUCH = 0.75
+"""Of the memory limit: a process that holds more when it is idle is replaced."""
+
+log = structlog.get_logger("textgate.script")
+
+
+class Worker:
+    """Start it, then ``run`` calls in it, at the same time. It ends by itself when it must.
+
+    ``gone`` is called once, when the process has ended; ``free`` whenever no call is in it.
+    """
+
+    def __init__(
+        self,
+        *,
+        memory_mb: int,
+        most_calls: int,
+        idle_seconds: float,
+        gone: Callable[["Worker"], None],
+        free: Callable[["Worker"], None],
+    ) -> None:
+        self._memory_mb, self._most_calls, self._idle_seconds = memory_mb, most_calls, idle_seconds
+        self._gone, self._free = gone, free
+        self._process = Process(self._hear, self._on_end)
+        secret = frames.new_secret()
+        self._secret = secret
+        self._reader = frames.Reader(secret.encode("ascii"))
+        self._ready: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        self._calls: dict[int, Call] = {}
+        self._fetches: dict[tuple[int, int], Exchange] = {}
+        self._count = 0
+        self._stray = 0
+        self._has_loaded = False
+        self._asked: tuple[float, float | None] | None = None
+        """When it was asked whether it still answers, and the processor time until then."""
+        self._is_doubtful = False
+        """A call was ended from here; whether that call has let go of the process is not known."""
+        self._busy = asyncio.Event()
+        self._watching: asyncio.Task[None] | None = None
+        self._why: Interrupted | None = None
+        self._hurt: EndReason | None = None
+        self.is_alone = False
+        """It is for one call: whatever happens to it, that call has done it."""
+        self.is_retired = False
+        """It takes no new calls, and ends when those in it have."""
+
+    async def start(self, deno: Deno, program: Program) -> None:
+        """Start the process; nothing of the script has run yet. Raises Unavailable."""
+        path, internal = deno.path, await deno.internal_modules()
+        try:
+            async with asyncio.timeout(_START_SECONDS):
+                await self._process.start(path, program, internal, memory_mb=self._memory_mb)
+                self._tell({"t": "load", "secret": self._secret}, program.source.encode())
+                if not await self._ready:
+                    raise OSError("it ended at once")
+        except (OSError, TimeoutError) as error:
+            self.close()
+            log.error("Deno does not start", error=str(error), said=self._process.last_words())
+            raise Unavailable("Deno does not start on this machine; the log says more") from None
+        except BaseException:
+            self.close()
+            raise
+        self._process.tidy()
+        self._process.limit_memory(self._memory_mb)
+        self._watching = asyncio.ensure_future(self._watch())
+
+    @property
+    def is_usable(self) -> bool:
+        """Whether it takes another call."""
+        if self._why is not None or self.is_retired or self._is_doubtful:
+            return False
+        return self._count < self._most_calls
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether it runs, and nobody waits for it."""
+        return self._watching is not None and self._why is None and not self._calls
+
+    @property
+    def ended_for(self) -> EndReason | None:
+        """Why it was ended while it had calls; None if nobody was hurt."""
+        return self._hurt
+
+    @property
+    def ended(self) -> asyncio.Event:
+        """Set when the process is no more."""
+        return self._process.ended
+
+    async def run(self, call: Call) -> Returned | Threw | Ended | Interrupted:
+        """Call the script, once; ends with the call's outcome. Cancelling it ends the call."""
+        if self._why is not None:
+            return self._why
+        self._count += 1
+        number = self._count
+        self._calls[number] = call
+        self._busy.set()
+        self._tell(
+            {"t": "call", "id": number, "fetch": 0, "secrets": dict(call.secrets)}, call.payload
+        )
+        try:
+            return await call.outcome
+        finally:
+            self._forget(number)
+
+    def _forget(self, number: int) -> None:
+        call = self._calls.pop(number)
+        for key in [key for key in self._fetches if key[0] == number]:
+            del self._fetches[key]
+        if call.outcome.cancelled() and self._why is None:
+            self._tell({"t": "end", "id": number, "fetch": 0})
+            self._is_doubtful = True
+            if self._asked is None:
+                self._ask()
+            if number == 1 and not self._has_loaded:
+                # The script is loaded on behalf of the first call. It has not come to an end, and
+                # those who wait for it here would wait in vain.
+                self.fail(EndReason.TIMEOUT, "the script did not finish loading in time")
+        self._rest()
+
+    def _rest(self) -> None:
+        """If no call is in it: wait for the next one, or end."""
+        if self._calls or self._why is not None:
+            return
+        if self.is_retired or self._count >= self._most_calls:
+            self.close()
+        elif not self._is_doubtful:
+            self._busy.clear()
+            self._free(self)
+
+    def retire(self) -> None:
+        """Take no more calls; end when there are none."""
+        self.is_retired = True
+        if not self._calls:
+            self.close()
+
+    def close(self) -> None:
+        """End it now; calls in it come back as interrupted."""
+        self.fail(EndReason.UNAVAILABLE, "the script's process was closed")
+
+    def fail(self, reason: EndReason, detail: str) -> None:
+        """End it now; ``reason`` and ``detail`` are what its calls are told."""
+        if self._why is None:
+            self._why = Interrupted(reason, detail)
+            if self._calls:
+                self._hurt = reason
+                log.warning(
+                    "a script's process is ended", reason=str(reason), detail=detail,
+                    calls=len(self._calls),
+                )  # fmt: skip
+        self._process.kill()
+        if self._watching is not None and self._watching is not asyncio.current_task():
+            self._watching.cancel()
+        for call in self._calls.values():
+            call.settle(self._why)
+
+    def _on_end(self) -> None:
+        said = self._process.last_words()
+        if self._why is None and _OUT_OF_MEMORY.search(said):
+            self.fail(EndReason.MEMORY, "the script used more memory than it may")
+        elif self._why is None:
+            self.fail(EndReason.CRASH, "the script's process ended")
+        if not self._ready.done():
+            self._ready.set_result(False)
+        self._gone(self)
+
+    # --- what the process says ---
+
+    def _tell(self, head: dict[str, object], body: bytes = b"") -> None:
+        self._process.write(frames.frame(head, body))
+
+    def _hear(self, data: bytes) -> None:
+        if self._why is not None:
+            return
+        try:
+            for told, body in self._reader.feed(data):
+                self._take(told, body)
+        except frames.BadFrame as error:
+            log.warning("a script's process said what it must not say", detail=str(error))
+            self.fail(EndReason.CRASH, "the script's process said what it must not say")
+
+    def _take(self, told: frames.Told, body: bytes) -> None:
+        if isinstance(told, frames.Ready):
+            if self._ready.done():
+                raise frames.BadFrame("ready a second time")
+            self._ready.set_result(True)
+        elif isinstance(told, frames.Pong):
+            self._asked, self._is_doubtful = None, False
+            self._rest()
+        elif (call := self._calls.get(told.id)) is not None:
+            self._take_for(call, told, body)
+        else:
+            self._stray += 1
+            if told.id > self._count or self._stray > _MOST_STRAY_FRAMES:
+                raise frames.BadFrame("a frame about a call that there is not")
+
+    def _take_for(self, call: Call, told: frames.Told, body: bytes) -> None:
+        match told:
+            case frames.Printed():
+                call.print(told.level, told.text)
+            case frames.Cut():
+                call.cut()
+            case frames.Wanted():
+                self._fetch(call, told, body)
+            case frames.Abort():
+                if (exchange := self._fetches.pop((told.id, told.fetch), None)) is not None:
+                    exchange.task.cancel()
+            case frames.Unloaded():
+                # It may be better the next time: what it needed at its start may be there then.
+                self._has_loaded = self.is_retired = True
+                call.settle(not_loaded(told))
+            case frames.Failed():
+                self._has_loaded = True
+                call.settle(threw(told))
+            case frames.Nothing():
+                self._has_loaded = True
+                call.settle(Returned(None))
+            case frames.Value():
+                self._has_loaded = True
+                call.settle(_returned(body))
+
+    def _fetch(self, call: Call, told: frames.Wanted, body: bytes) -> None:
+        key = (told.id, told.fetch)
+        if key in self._fetches:
+            raise frames.BadFrame("a second request of the same number")
+        request = Request(told.method, told.url, told.redirect, told.headers, body)
+
+        def deliver(answer: Answer | Refusal) -> None:
+            if self._calls.get(told.id) is call:
+                self._fetches.pop(key, None)
+                self._answer(told, answer)
+
+        exchange = call.fetch(request, deliver)
+        if exchange is not None:
+            self._fetches[key] = exchange
+
+    def _answer(self, told: frames.Wanted, answer: Answer | Refusal) -> None:
+        about: dict[str, object] = {"id": told.id, "fetch": told.fetch}
+        if isinstance(answer, Refusal):
+            self._tell({"t": "failed", **about, "message": answer.message})
+            return
+        self._tell(
+            {
+                "t": "answer",
+                **about,
+                "status": answer.status,
+                "phrase": answer.phrase,
+                "url": answer.url,
+                "redirected": answer.redirected,
+                "truncated": answer.truncated,
+                "headers": answer.headers,
+            },
+            answer.body,
+        )
+
+    # --- how it fares ---
+
+    async def _watch(self) -> None:
+        idle = 0.0
+        while self._why is None:
+            if self._busy.is_set():
+                idle = 0.0
+                await asyncio.sleep(_BEAT_SECONDS)
+                self._look()
+                continue
+            before = self._process.cpu()
+            try:
+                async with asyncio.timeout(_IDLE_BEAT_SECONDS):
+                    await self._busy.wait()
+            except TimeoutError:
+                idle += _IDLE_BEAT_SECONDS
+                self._look_idle(before, idle)
+
+    def _look(self) -> None:
+        """See whether it takes too much memory, and whether it still answers."""
+        if self._process.memory() > self._memory_mb:
+            self.fail(EndReason.MEMORY, "the script used more memory than it may")
+        elif self.is_alone and self._calls:
+            return  # there is nobody here whom it could keep waiting
+        elif self._asked is None:
+            self._ask()
+        elif self._hangs(*self._asked):
+            self.fail(
+                EndReason.TIMEOUT, "the script kept its process busy and did not let go of it"
+            )
+
+    def _ask(self) -> None:
+        self._asked = (asyncio.get_running_loop().time(), self._process.cpu())
+        self._tell({"t": "ping", "id": 0, "fetch": 0, "n": 0})
+
+    def _hangs(self, asked_at: float, cpu_then: float | None) -> bool:
+        waited = asyncio.get_running_loop().time() - asked_at
+        if waited >= _LATE_SECONDS:
+            self.is_retired = True
+        cpu = self._process.cpu()
+        used = None if cpu is None or cpu_then is None else cpu - cpu_then
+        return waited >= _HANGS_SECONDS or (used is not None and used >= _HANGS_CPU_SECONDS)
+
+    def _look_idle(self, cpu_before: float | None, idle: float) -> None:
+        """Let go of one that is not needed, has grown, or works on although nobody waits for it."""
+        cpu = self._process.cpu()
+        works = cpu is not None and cpu_before is not None and cpu - cpu_before > 1.0
+        has_grown = self._process.memory() > self._memory_mb * _STILL_TOO_MUCH
+        if idle >= self._idle_seconds or works or has_grown:
+            self.close()
+
+
+def _returned(text: bytes) -> Returned | Threw:
+    """Make sure that what is said to be JSON is JSON."""
+    try:
+        msgspec.json.decode(text)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return Threw("the script returned what cannot be written as JSON", None, None)
+    return Returned(None if text == b"null" else text)
