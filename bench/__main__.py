@@ -1,6 +1,7 @@
-"""`python -m bench`: alternating runs of every peer, then one table and one JSON file."""
+"""`python -m bench`: runs in turn, of every peer and of scripts; then tables and one JSON file."""
 
 import argparse
+import asyncio
 import signal
 import subprocess
 import sys
@@ -8,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
@@ -17,7 +19,11 @@ from bench.measure import Incomplete, Plan, Run, measure
 from bench.peers import Peer
 from bench.peers.kannel import Tuning, kannel
 from bench.peers.textgate import textgate
+from bench.scripts import measure as scripts
+from bench.scripts import report as script_report
 from bench.toolchain import Missing, Tools, compile_tools
+from textgate.domain.errors import Unavailable
+from textgate.outbound.script.deno import Deno
 
 PEERS: dict[str, Callable[[], Peer]] = {
     "textgate": textgate,
@@ -25,6 +31,7 @@ PEERS: dict[str, Callable[[], Peer]] = {
     "kannel-memory": lambda: kannel("kannel-memory", Tuning(in_memory=True)),
     "kannel-file": lambda: kannel("kannel-file", Tuning(store="file")),
 }
+PARTS = ("messages", "scripts")
 FAILURES = (Incomplete, TimeoutError, RuntimeError, OSError, subprocess.SubprocessError)
 RESULTS = Path(__file__).parent / "results"
 
@@ -33,7 +40,9 @@ RESULTS = Path(__file__).parent / "results"
 class Wanted:
     """What the command line asks for."""
 
+    parts: tuple[str, ...]
     plan: Plan
+    scripts: scripts.Plan
     runs: int
     peers: tuple[str, ...]
     json: Path
@@ -42,11 +51,13 @@ class Wanted:
 def read(words: Sequence[str]) -> Wanted:
     """Parse the command line; ends the program on a wrong word."""
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
+    parser.add_argument("part", nargs="?", choices=PARTS, help="which part (both)")
     parser.add_argument("--messages", type=int, default=20_000, help="of each run (20000)")
-    parser.add_argument("--runs", type=int, default=5, help="of each peer (5)")
+    parser.add_argument("--runs", type=int, default=5, help="of each peer, and of scripts (5)")
     parser.add_argument("--connections", type=int, default=200, help="kept alive (200)")
     parser.add_argument("--peers", default=",".join(PEERS), help=f"of {', '.join(PEERS)}")
-    parser.add_argument("--quick", action="store_true", help="one run of 2000 messages each")
+    parser.add_argument("--sends", type=int, default=5_000, help="by a script, each run (5000)")
+    parser.add_argument("--quick", action="store_true", help="one short run of each")
     parser.add_argument("--json", type=Path, help="where to write (bench/results/<time>.json)")
     given = parser.parse_args(words)
     names = tuple(given.peers.split(","))
@@ -54,9 +65,14 @@ def read(words: Sequence[str]) -> Wanted:
         parser.error(f"no such peer: {', '.join(unknown)} (there are {', '.join(PEERS)})")
     if min(given.messages, given.runs, given.connections) < 1:
         parser.error("--messages, --runs and --connections are at least 1")
-    messages, runs = (2_000, 1) if given.quick else (given.messages, given.runs)
+    if given.sends < 100:
+        parser.error("--sends is at least 100")
+    numbers = (given.messages, given.sends, given.runs)
+    messages, sends, runs = (2_000, 1_000, 1) if given.quick else numbers
     stamp = time.strftime("%Y-%m-%dT%H-%M-%SZ", time.gmtime())
     return Wanted(
+        parts=(given.part,) if given.part else PARTS,
+        scripts=scripts.Plan(sends=sends, process_sends=max(20, sends // 25)),
         plan=Plan(messages=messages, connections=given.connections),
         runs=runs,
         peers=names,
@@ -122,6 +138,53 @@ def watched(peer: Peer, plan: Plan, tools: Tools, console: Console) -> Run:
         return measure(peer, tools, plan, lambda come: bar.update(task, completed=come))
 
 
+def of_messages(wanted: Wanted, tools: Tools, console: Console) -> tuple[dict[str, Any], list[str]]:
+    """The part on messages: what goes into the file, and what failed."""
+    peers = present(wanted.peers, console)
+    if not peers:
+        return {}, []
+    console.print(
+        f"{wanted.runs} x {wanted.plan.messages:,} messages "
+        f"over {wanted.plan.connections} connections",
+        highlight=False,
+        soft_wrap=True,
+    )
+    runs, failures = run_all(peers, wanted, tools, console)
+    if runs:
+        report.show(console, runs)
+    return report.document(runs, wanted.plan) if runs else {}, failures
+
+
+def of_scripts(wanted: Wanted, tools: Tools, console: Console) -> tuple[dict[str, Any], list[str]]:
+    """The part on scripts, likewise."""
+    try:
+        version = asyncio.run(Deno().version())
+    except Unavailable as missing:
+        console.print(f"[yellow]without scripts:[/] {missing}", highlight=False, soft_wrap=True)
+        return {}, []
+    plan = wanted.scripts
+    console.print(
+        f"{wanted.runs} x {plan.sends:,} sends by a script, Deno {version}",
+        highlight=False,
+        soft_wrap=True,
+    )
+    turns: list[scripts.Turn] = []
+    failures: list[str] = []
+    for turn in range(wanted.runs):
+        try:
+            turns.append(scripts.measure(tools, plan, backwards=turn % 2 == 1))
+        except FAILURES as problem:
+            failures.append(f"scripts: {problem}")
+            console.print(failures[-1], style="red", markup=False, highlight=False)
+            continue
+        console.print(script_report.line(turns[-1]), highlight=False, soft_wrap=True)
+    if not turns:
+        return {}, failures
+    script_report.show(console, turns)
+    found = {"deno": version, **script_report.document(turns, plan)}
+    return {"scripts": found}, failures
+
+
 def main(words: Sequence[str]) -> int:
     """0 when every run ended well, 1 when one did not, 2 when nothing can be measured here."""
     console = Console()
@@ -131,14 +194,28 @@ def main(words: Sequence[str]) -> int:
     except Missing as missing:
         console.print(f"[red]cannot measure:[/] {missing}", highlight=False, soft_wrap=True)
         return 2
-    peers = present(wanted.peers, console)
-    if not peers:
-        return 2
     here = machine.describe(wanted.plan.folder)
+    tell_machine(here, console)
+    found: dict[str, Any] = {}
+    failures: list[str] = []
+    for part in wanted.parts:
+        of = of_messages if part == "messages" else of_scripts
+        document, failed = of(wanted, tools, console)
+        found |= document
+        failures += failed
+    if found:
+        report.write(wanted.json, {"machine": here, **found, "failures": failures})
+        console.print(f"written to {wanted.json}", highlight=False, soft_wrap=True)
+    if failures:
+        return 1
+    return 0 if found else 2
+
+
+def tell_machine(here: dict[str, str | int | float], console: Console) -> None:
+    """What it is measured on, and what is known to colour the figures there."""
     console.print(
         f"{here['cores']} cores of {here['processor']}, {here['file_system']}, "
-        f"fdatasync {here['fdatasync_us']} us; {wanted.runs} x {wanted.plan.messages:,} messages "
-        f"over {wanted.plan.connections} connections",
+        f"fdatasync {here['fdatasync_us']} us",
         highlight=False,
         soft_wrap=True,
     )
@@ -150,12 +227,6 @@ def main(words: Sequence[str]) -> int:
             highlight=False,
             soft_wrap=True,
         )
-    runs, failures = run_all(peers, wanted, tools, console)
-    if runs:
-        report.show(console, runs)
-        report.write(wanted.json, runs, wanted.plan, here, failures)
-        console.print(f"written to {wanted.json}", highlight=False, soft_wrap=True)
-    return 1 if failures else 0
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ import statistics
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
@@ -101,18 +102,10 @@ def show(console: Console, runs: Sequence[Run]) -> None:
         console.print(line, highlight=False)
 
 
-def write(
-    path: Path,
-    runs: Sequence[Run],
-    plan: Plan,
-    machine: Mapping[str, object],
-    failures: Sequence[str],
-) -> None:
-    """Write everything that was measured, run by run, as JSON."""
+def document(runs: Sequence[Run], plan: Plan) -> dict[str, Any]:
+    """Everything that was measured, run by run, for the JSON file."""
     found = medians(runs)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    document = {
-        "machine": machine,
+    return {
         "plan": {
             "messages": plan.messages,
             "connections": plan.connections,
@@ -121,7 +114,11 @@ def write(
         "medians": found,
         "ratios": ratios(found),
         "verdict": verdict(found),
-        "failures": list(failures),
         "runs": [asdict(run) for run in runs],
     }
-    path.write_text(json.dumps(document, indent=2) + "\n")
+
+
+def write(path: Path, found: Mapping[str, object]) -> None:
+    """Write what was found as JSON."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(found, indent=2) + "\n")

@@ -1,5 +1,6 @@
 """The benchmark's own instruments count right; a wrong instrument makes every figure wrong."""
 
+import os
 import shutil
 import urllib.request
 from collections.abc import Iterator
@@ -8,13 +9,30 @@ from pathlib import Path
 
 import pytest
 from bench import report
-from bench.measure import Plan, Run, measure
+from bench.measure import Incomplete, Plan, Run, measure
 from bench.peers.textgate import textgate
+from bench.scripts import measure as scripts
+from bench.scripts import report as script_report
+from bench.scripts.ways import http_client, messages, prepare
 from bench.toolchain import Load, Loading, Sink, Tools, compile_tools, sink
+
+from textgate.domain.errors import Unavailable
+from textgate.outbound.script.deno import Deno
+from textgate.testing.receiver import Answer, Receiver
 
 needs_a_compiler = pytest.mark.skipif(
     shutil.which("cc") is None, reason="NO C COMPILER: the benchmark's instruments are untested"
 )
+
+
+def has_deno() -> bool:
+    try:
+        return Deno().path.is_file()
+    except Unavailable:
+        return False
+
+
+needs_deno = pytest.mark.skipif(not has_deno(), reason="NO DENO: scripts are not measured")
 
 
 @pytest.fixture(scope="module")
@@ -138,3 +156,64 @@ def test_the_verdict_says_met_or_by_how_much_it_is_missed() -> None:
 def test_one_slow_run_does_not_move_the_median() -> None:
     runs = [replace(RUN, messages_per_second=rate) for rate in (1000.0, 10.0, 1100.0)]
     assert report.medians(runs)["kannel"]["messages_per_second"] == 1000.0
+
+
+# --- scripts ---
+
+
+@needs_deno
+@needs_a_compiler
+def test_a_small_measurement_of_scripts_has_every_figure(tools: Tools) -> None:
+    plan = scripts.Plan(sends=100, process_sends=4, in_flight=2, warm_up=10)
+    turn = scripts.measure(tools, plan, backwards=True)
+    in_process, in_worker = turn.rates
+    assert [(one.way, one.sends) for one in turn.rates] == [("process", 4), ("worker", 100)]
+    assert in_worker.sends_per_second > in_process.sends_per_second > 0
+    assert in_process.cpu_ms_per_send > 1, "the CPU of processes that have ended counts"
+    assert in_worker.cpu_ms_per_send > 0
+    one = turn.latency
+    assert one.sends == 50
+    assert 0 < one.direct_p50_us <= one.direct_p99_us
+    assert 0 < one.worker_p50_us <= one.worker_p99_us
+
+
+@needs_deno
+async def test_a_send_that_the_far_side_refused_is_no_result() -> None:
+    with Receiver(choose=lambda _: Answer(500)) as receiver:
+        far = Sink(receiver.port, os.getpid())
+        async with http_client() as http:
+            program = await prepare(http, far)
+            for way in scripts.WAYS.values():
+                async with way(program, http, far) as send:
+                    with pytest.raises(Incomplete, match=r"in (the worker|a process)"):
+                        await send(messages(7, 1)[0])
+    assert [call.json["to"] for call in receiver.calls] == ["+447900000007"] * len(scripts.WAYS)
+
+
+def test_the_99th_percentile_is_a_time_that_was_measured() -> None:
+    assert scripts.nearest_rank([float(n) for n in range(1, 201)]) == 198
+    assert scripts.nearest_rank([3.0]) == 3
+
+
+def turn(worker: float, process: float, added_us: float) -> scripts.Turn:
+    rates = [
+        scripts.Rate(way, 10, rate, cpu_ms_per_send=1.0, others_cpu_share=0.0)
+        for way, rate in (("worker", worker), ("process", process))
+    ]
+    return scripts.Turn(tuple(rates), scripts.Latency(10, 100.0, 200.0, 100.0 + added_us, 900.0))
+
+
+def test_the_verdict_on_scripts_says_met_or_by_how_much_it_is_missed() -> None:
+    rate, added = script_report.verdict(script_report.medians([turn(2000, 50, 750)]))
+    assert rate.startswith("scripts: 40.0 x")
+    assert "adds 0.75 ms" in added
+    assert rate.endswith(": met")
+    assert added.endswith(": met")
+    rate, added = script_report.verdict(script_report.medians([turn(500, 50, 3000)]))
+    assert rate.endswith(": missed by 50%")
+    assert added.endswith(": missed by 100%")
+
+
+def test_one_slow_turn_does_not_move_the_median_of_scripts() -> None:
+    found = script_report.medians([turn(2000, 50, 750), turn(10, 1, 9000), turn(2000, 50, 700)])
+    assert (found.rates["worker"]["sends_per_second"], found.added_p50_ms) == (2000, 0.75)
