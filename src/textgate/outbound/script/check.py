@@ -36,7 +36,10 @@ _OPTIONS = ("--quiet", "--no-lock", "--no-remote", "--no-npm", "--no-code-cache"
 _HEAD = re.compile(r"(TS\d+) \[ERROR\]: (.*)")
 _SYNTAX = re.compile(r"error: (?:SyntaxError|The module's source code could not be parsed): (.*)")
 _PLACE = re.compile(r"(.*?)(?:^| {4}| )at (file:\S+?):(\d+):(\d+)")
-_ADVICE = re.compile(r" (?:Do you need to (?:change your target|install type)|Try changing the).*")
+_NOISE = re.compile(
+    r" (?:Do you need to (?:change your target|install type)|Try changing the).*"
+    r'|, \{ with: \{ "resolution-mode": "import" \} \}'
+)
 _TOO_HARD = {
     Broken.TIME: f"the type check did not end within {LIMITS.seconds:g} s",
     Broken.MEMORY: "the type check needs too much memory",
@@ -123,7 +126,7 @@ def _judge(ran: Ran, report: "_Report") -> tuple[Finding, ...]:
     # A heap that is full and a stack that is full both end it by a signal.
     if ran.status < 0 or b"Maximum call stack" in ran.output:
         return (Finding(0, 0, None, f"the type check broke down; {_REMEDY}"),)
-    raise Unavailable("the script could not be checked: Deno's check failed and did not say why")
+    raise Unavailable(f"the script could not be checked: {report.problem(ran.output)}")
 
 
 class _Report:
@@ -156,13 +159,20 @@ class _Report:
             yield self._finding(code, message, place[2], int(place[3]), int(place[4]))
             message = None
 
+    def problem(self, output: bytes) -> str:
+        """The line in which Deno itself says why there was no check."""
+        for line in output.decode("utf-8", "replace").splitlines():
+            if line.startswith("error: "):
+                return self._shown(line.removeprefix("error: "))[:_LONGEST_MESSAGE]
+        return "Deno did not say why"
+
     def _finding(
         self, code: str | None, said: list[str], path: str, line: int, column: int
     ) -> Finding:
         name = self._shown(path)
         text = self._clean(said, line)
-        if name != _SCRIPT:
-            return Finding(0, 0, code, f"{name}, line {line}, column {column}: {text}")
+        if name != _SCRIPT:  # a module; its first line is ours
+            return Finding(0, 0, code, f"{name}, line {line - 1}, column {column}: {text}")
         return Finding(line, self._column(line, column), code, text)
 
     def _column(self, line: int, column: int) -> int:
@@ -177,11 +187,11 @@ class _Report:
             for part in said
             if part.strip(" ~^") and part.strip() != shown and not re.match(r"(?:\d+)? *\|", part)
         ]
-        text = self._path.sub(self._replaced, _ADVICE.sub("", "\n".join(kept)))
+        text = self._shown(_NOISE.sub("", "\n".join(kept)))
         return text if len(text) <= _LONGEST_MESSAGE else text[:_LONGEST_MESSAGE] + "…"
 
-    def _shown(self, path: str) -> str:
-        return self._path.sub(self._replaced, path)
+    def _shown(self, text: str) -> str:
+        return self._path.sub(self._replaced, text)
 
     def _replaced(self, found: re.Match[str]) -> str:
         stem = found["stem"]

@@ -6,10 +6,11 @@ import secrets
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from textgate.domain.errors import NotFound, Unavailable
+from textgate.domain.errors import NotFound, RateLimited, Unavailable
 from textgate.domain.script import MAX_SOURCE, Finding, Program, ScriptRefused
 from textgate.outbound.http import Http
 from textgate.outbound.script.check import DECLARATIONS, check
@@ -25,7 +26,9 @@ MAX_WAITING = 16
 KEPT_SECONDS = 600.0
 """So long the result of a script is remembered, and what became of a check."""
 _KEPT_PROGRAMS = 32
-_KEPT_CHECKS = 64
+_KEPT_CHECKS = 128
+_OWNERS_CHECKS = 8
+_OWNERS_AT_ONCE = 4
 
 
 class Stage(StrEnum):
@@ -42,6 +45,7 @@ class _Work:
     """A script in hand, for all who wait for it."""
 
     stage: Stage = Stage.READING
+    ended: float | None = None
     task: asyncio.Task[Program] = field(init=False)
 
 
@@ -54,16 +58,15 @@ class Check:
     began: float
     _work: _Work
     _clock: Callable[[], float]
-    _ended: list[float] = field(default_factory=list)
 
     @property
     def stage(self) -> Stage:
-        return Stage.DONE if self._work.task.done() else self._work.stage
+        return self._work.stage
 
     @property
     def elapsed_ms(self) -> float:
-        end = self._ended[0] if self._ended else self._clock()
-        return (end - self.began) * 1000
+        ended = self._work.ended
+        return ((self._clock() if ended is None else ended) - self.began) * 1000
 
     @property
     def findings(self) -> tuple[Finding, ...]:
@@ -130,11 +133,16 @@ class Desk:
             raise
 
     def begin(self, owner: str, source: str) -> Check:
-        """Begin to prepare a script. Raises Unavailable if too many are waiting."""
+        """Begin to prepare a script. Raises RateLimited for too many of one owner, Unavailable
+        for too many of all."""
         self._forget()
+        theirs = [check for check in self._checks.values() if check.owner == owner]
+        if sum(check.stage is not Stage.DONE for check in theirs) >= _OWNERS_AT_ONCE:
+            raise RateLimited("your other scripts are still being checked", retry_after_s=2)
         work = self._work(source)
+        if len(theirs) >= _OWNERS_CHECKS:
+            del self._checks[next(check.id for check in theirs if check.stage is Stage.DONE)]
         check = Check(secrets.token_urlsafe(16), owner, self._clock(), work, self._clock)
-        work.task.add_done_callback(lambda _: check._ended.append(self._clock()))
         self._checks[check.id] = check
         return check
 
@@ -167,8 +175,14 @@ class Desk:
             raise Unavailable("too many scripts are being checked; try again in a moment")
         self._works[key] = work = _Work()
         work.task = asyncio.ensure_future(self._prepare(key, source, work))
-        work.task.add_done_callback(lambda _: self._works.pop(key))
+        work.task.add_done_callback(lambda _: self._done(key))
         return work
+
+    def _done(self, key: str) -> None:
+        work = self._works.pop(key)
+        work.stage, work.ended = Stage.DONE, self._clock()
+        with suppress(asyncio.CancelledError, ScriptRefused, Unavailable):
+            work.task.result()  # nobody may be waiting for it; anything else is logged
 
     async def _prepare(self, key: str, source: str, work: _Work) -> Program:
         self._forget()

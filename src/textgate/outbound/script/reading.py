@@ -78,7 +78,7 @@ _NO_FUNCTION = {
 _ATTRIBUTE = "a script imports code alone, without attributes"
 _REFERENCE = re.compile(rb"///[ \t]*<reference\s[^>\n]*?(?:path|types)\s*=")
 _PRAGMA = re.compile(rb"@(?:deno-types|ts-types|ts-self-types|jsxImportSource(?:Types)?)\b")
-_DOC_IMPORT = re.compile(rb"""\bimport\b[^"'*]*["']([^"']*)["']""")
+_DOC_IMPORT = re.compile(rb"""(?:import\s*\(|@import\b[^*"']*?from)\s*["']([^"']*)["']""")
 
 
 class _Read:

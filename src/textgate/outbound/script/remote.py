@@ -3,7 +3,8 @@
 import asyncio
 import hashlib
 import re
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Coroutine, Iterable
+from typing import Any
 from urllib.parse import urljoin, urlsplit
 
 import msgspec
@@ -102,7 +103,7 @@ class _Fetch:
         for _ in range(MAX_DEPTH):
             if not wave:
                 return
-            got = await asyncio.gather(*(self._fetch(url, place) for url, place in wave.items()))
+            got = await _all(self._fetch(url, place) for url, place in wave.items())
             readings = await read_apart([Source(one.text, one.url) for one in got])
             if readings is None:
                 raise _refused(got[0].place, "its modules are too hard to read")
@@ -194,6 +195,16 @@ class _Fetch:
                 moved[asked] = got.url
                 modules[asked] = Module(_all_of(got.url, reading), JAVASCRIPT, digest)
         return Remote(modules, copies, moved, tuple(sorted(self._types)))
+
+
+async def _all(calls: Iterable[Coroutine[Any, Any, _Got]]) -> list[_Got]:
+    """Wait for all; the first that fails ends the others."""
+    tasks = [asyncio.ensure_future(call) for call in calls]
+    try:
+        return await asyncio.gather(*tasks)
+    finally:
+        for task in tasks:
+            task.cancel()
 
 
 def stand_in(code: str) -> Module:
