@@ -93,6 +93,12 @@ class Gate:
             while (await self.recipient()).holder is not None:
                 await asyncio.sleep(0.002)
 
+    async def until_asleep(self) -> None:
+        """Return once somebody sleeps by the clock: without an engine, who waits for a verdict."""
+        async with asyncio.timeout(PATIENCE_S):
+            while self.served.clock.next_wake() is None:
+                await asyncio.sleep(0.002)
+
     async def until_asked(self, count: int = 1) -> list[Request]:
         """Return the requests of the far side once it has had so many."""
         async with asyncio.timeout(PATIENCE_S):

@@ -70,6 +70,7 @@ async def hold(conversation: Conversation, world: Gate) -> None:
         else:
             if asked is not None and not asked.done():
                 await world.until_stored(before + 1)
+                await world.until_asleep()
             world.served.clock.advance(
                 int(duration(said.first.removeprefix("wait ")).total_seconds() * 1000)
             )
