@@ -50,6 +50,7 @@ def basic(user: str) -> str:
     [
         f"key {SECRET}",
         f"https://api.example.com/?k={quote(SECRET, safe='')}",
+        f"https://api.example.com/{quote(SECRET, safe='/&')}/send",
         '{"k":"' + SECRET.replace("/", "\\/") + f'","l":"{SECRET}"}}',
         *(f"Basic {basic(user)}" for user in ("a", "ab", "abc", "account-sid")),
     ],
@@ -61,6 +62,18 @@ def test_a_secret_is_hidden_however_it_is_written(text: str) -> None:
     kept = said.rpartition("Basic ")[2].partition("…")[0]
     if "Basic" in said:  # what is left of it does not hold the middle of the secret
         assert b"live" not in base64.b64decode(kept[: len(kept) // 4 * 4])
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        "a%20b%2Fc~d*e'f%26g",  # encodeURIComponent
+        "a+b%2Fc%7Ed*e%27f%26g",  # URLSearchParams
+        "/a%20b/c~d*e'f&g",  # new URL(…).pathname
+    ],
+)
+def test_a_secret_is_hidden_as_each_function_of_a_script_writes_it(written: str) -> None:
+    assert Redaction((), ["a b/c~d*e'f&g"])(f"<{written}>", 100) in ("<…>", "</…>")
 
 
 def test_what_is_too_short_to_be_a_secret_is_not_looked_for() -> None:

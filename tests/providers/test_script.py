@@ -67,7 +67,6 @@ async def test_a_plain_message_takes_the_settings_members(bench: Bench) -> None:
 async def test_secrets_are_frozen_for_the_calls_to_come(bench: Bench) -> None:
     source = """
     export default function (_: unknown, { secrets }: any) {
-      "use strict";
       const before = secrets.KEY;
       try { secrets.KEY = "other"; } catch (error) { throw new Error(`${before} ${error}`); }
     }

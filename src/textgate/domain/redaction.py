@@ -16,6 +16,10 @@ SHORTEST_SECRET = 4
 """Characters: what is shorter is found in any text."""
 _QUOTE = 12
 """Characters in a row that are taken for a quotation and not for chance."""
+_COMPONENT = "!'()*"
+"""What encodeURIComponent leaves as it is, beside letters, digits and ``_.-~``."""
+_PATH = "!$%&'()*+,/:;=@[]|"
+"""What stays as it is in the path of a URL (https://url.spec.whatwg.org, §1.3)."""
 _DIGITS = re.compile(r"\d(?:[\s().\-/]{0,2}\d){3,}")
 _WORD = re.compile(r"\w+")
 
@@ -80,8 +84,11 @@ def _forms(secret: str) -> Iterator[str]:
     """Yield the ways in which a secret is written: plain, in URLs, in JSON, in Base64."""
     if len(secret) < SHORTEST_SECRET:
         return
-    yield from (secret, quote(secret, safe=""), quote_plus(secret), json.dumps(secret)[1:-1])
-    yield json.dumps(secret, ensure_ascii=False)[1:-1]
+    yield secret
+    yield from (json.dumps(secret)[1:-1], json.dumps(secret, ensure_ascii=False)[1:-1])
+    for safe in ("", _COMPONENT, _PATH):
+        yield quote(secret, safe=safe)
+    yield quote_plus(secret, safe="*").replace("~", "%7E")  # as URLSearchParams does it
     raw = secret.encode("utf-8", "replace")
     for before in range(3):  # as in "user:secret": what stands before it shifts the letters
         whole = (before + len(raw)) // 3 * 3
