@@ -66,6 +66,8 @@ class Latency:
     direct_p99_us: float
     worker_p50_us: float
     worker_p99_us: float
+    worker_first_us: float
+    """The first send of a new worker: its process starts and loads the script."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +134,9 @@ async def _all(send: Send, payloads: Sequence[bytes], in_flight: int) -> None:
 async def _latency(program: Program, http: HttpClient, far: Sink, plan: Plan) -> Latency:
     spent: dict[str, list[float]] = {"direct": [], "worker": []}
     async with worker(program, http) as in_worker:
+        began = time.perf_counter()
+        await in_worker(messages(0, 1)[0])
+        first_us = (time.perf_counter() - began) * 1e6
         sends = {"direct": direct(http, far), "worker": in_worker}
         for send in sends.values():
             await _all(send, messages(0, plan.warm_up), 1)
@@ -142,7 +147,7 @@ async def _latency(program: Program, http: HttpClient, far: Sink, plan: Plan) ->
                     await send(payload)
                     spent[way].append((time.perf_counter() - began) * 1e6)
     found = {way: (statistics.median(times), nearest_rank(times)) for way, times in spent.items()}
-    return Latency(len(spent["worker"]), *found["direct"], *found["worker"])
+    return Latency(len(spent["worker"]), *found["direct"], *found["worker"], first_us)
 
 
 def nearest_rank(times: Sequence[float], share: float = 0.99) -> float:

@@ -27,6 +27,7 @@ class Medians:
     worker_p99_ms: float
     added_p50_ms: float
     added_p99_ms: float
+    worker_first_ms: float
 
     @property
     def ratio(self) -> float:
@@ -50,6 +51,7 @@ def medians(turns: Sequence[Turn]) -> Medians:
         worker_p99_ms=of(lambda one: one.worker_p99_us),
         added_p50_ms=of(lambda one: one.worker_p50_us - one.direct_p50_us),
         added_p99_ms=of(lambda one: one.worker_p99_us - one.direct_p99_us),
+        worker_first_ms=of(lambda one: one.worker_first_us),
     )
 
 
@@ -112,6 +114,11 @@ def show(console: Console, turns: Sequence[Turn]) -> None:
     alone = (f"{found.direct_p50_ms:.2f}", f"{found.direct_p99_ms:.2f}")
     table.add_row("no script", "", "", "", *alone)
     console.print(table)
+    console.print(
+        f"the first send of a new worker: {found.worker_first_ms:.0f} ms",
+        highlight=False,
+        soft_wrap=True,
+    )
     for text in verdict(found):
         console.print(text, highlight=False, soft_wrap=True)
 
