@@ -169,6 +169,10 @@ _EXPLAINED = (
         "a module that was not stored with the script cannot be imported",
     ),
     (re.compile(r"--allow-read"), "files cannot be imported"),
+    (
+        re.compile(r"not in import map"),
+        "a module is imported by its whole address, which begins with https://",
+    ),
 )
 
 
@@ -188,10 +192,8 @@ def threw(problem: Failed) -> Threw:
 def not_loaded(problem: Unloaded) -> Ended:
     """Return why a script is none."""
     line, column = _place(problem)
-    words = _words(problem.message)
-    for pattern, meaning in _EXPLAINED:
-        if pattern.search(problem.message):
-            words = meaning
+    explained = (meaning for pattern, meaning in _EXPLAINED if pattern.search(problem.message))
+    words = next(explained, None) or _words(problem.message)
     place = f"line {line}, column {column}: " if line else ""
     return Ended(EndReason.NOT_LOADED, place + words)
 

@@ -1,0 +1,91 @@
+"""Scripts to run in tests, and a bench to run them on."""
+
+import asyncio
+import json
+import time
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from typing import Any
+
+from textgate.domain.script import Module, Program
+from textgate.outbound.guard import Guard
+from textgate.outbound.http import HttpClient
+from textgate.outbound.script.deno import Deno
+from textgate.outbound.script.run import Returned, Run
+from textgate.outbound.script.workers import Workers
+
+PROBE = """
+const AsyncFunction = (async () => {}).constructor;
+export default async (e: { code: string }, context: unknown) =>
+  await new AsyncFunction("context", e.code)(context);
+"""
+"""Runs the code that it is called with: many attempts for the price of one process."""
+
+ECHO = "export default (e: unknown) => e;"
+
+
+def program(source: str, **modules: str) -> Program:
+    """A script, and modules that are stored with it: by the last part of their URL."""
+    return Program(
+        source,
+        {
+            f"https://modules.example/{name}.ts": Module(code, "application/typescript", "")
+            for name, code in modules.items()
+        },
+    )
+
+
+class Bench:
+    """Runs scripts; what is not said is ordinary."""
+
+    def __init__(self, workers: Workers, http: HttpClient) -> None:
+        self.workers, self.http = workers, http
+
+    async def run(
+        self,
+        script: str | Program,
+        payload: Any = None,
+        *,
+        key: str | None = None,
+        secrets: Mapping[str, str] | None = None,
+        timeout: float = 20.0,
+    ) -> Run:
+        whole = program(script) if isinstance(script, str) else script
+        return await self.workers.run(
+            key or whole.source,
+            whole,
+            json.dumps(payload).encode(),
+            secrets=secrets or {},
+            timeout=timeout,
+            http=self.http,
+        )
+
+    async def value(self, script: str | Program, payload: Any = None, **more: Any) -> Any:
+        """What the script returns; it must not fail."""
+        run = await self.run(script, payload, **more)
+        assert isinstance(run.end, Returned), run
+        return None if run.end.value is None else json.loads(run.end.value)
+
+    async def probe(self, code: str, **more: Any) -> Any:
+        """What a piece of code returns, in a process that all pieces share."""
+        return await self.value(PROBE, {"code": code}, **more)
+
+
+@asynccontextmanager
+async def bench(*, total: int = 8, memory_mb: int = 256, **limits: Any) -> AsyncIterator[Bench]:
+    """A bench that may call the loopback, and that leaves no process behind."""
+    http = HttpClient(Guard(allow_loopback=True), user_agent="Textgate/test")
+    workers = Workers(Deno(), total=total, memory_mb=memory_mb, **limits)
+    try:
+        yield Bench(workers, http)
+    finally:
+        await workers.close()
+        await http.close()
+
+
+async def until(true: Callable[[], bool], seconds: float = 20.0) -> None:
+    """Wait for a process of its own to have done something."""
+    deadline = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < deadline, "it did not happen"
+        await asyncio.sleep(0.01)
