@@ -142,32 +142,50 @@ async def _serve(settings: Settings, announce: Callable[[Started], None]) -> int
     with sole_server(settings.database), _bound(settings) as sock:
         vault = _vault(settings)
         renew_seals(settings.database, vault)
-        store = SqliteStore(settings.database, SystemClock(), vault)
-        http = HttpClient(
-            guard_of(settings), user_agent=f"Textgate/{__version__}", ca_file=settings.ca_file
-        )
-        try:
-            return await _run(settings, store, http, sock, announce)
-        finally:
-            await http.close()
-            await store.close()
+        async with contextlib.AsyncExitStack() as closing:
+            store = SqliteStore(settings.database, SystemClock(), vault)
+            closing.push_async_callback(store.close)
+            outside = _outside(settings)
+            closing.push_async_callback(outside.close)
+            return await _run(settings, store, outside, sock, announce)
+
+
+@dataclass(frozen=True, slots=True)
+class _Outside:
+    """What reaches out of this process."""
+
+    guard: Guard
+    http: HttpClient
+    scripts: Workers
+    desk: Desk
+
+    async def close(self) -> None:
+        await self.desk.close()
+        await self.scripts.close()
+        await self.http.close()
+
+
+def _outside(settings: Settings) -> _Outside:
+    guard, deno = guard_of(settings), Deno(settings.deno)
+    http = HttpClient(guard, user_agent=f"Textgate/{__version__}", ca_file=settings.ca_file)
+    scripts = Workers(deno, total=settings.script_workers, memory_mb=settings.script_memory)
+    return _Outside(guard, http, scripts, Desk(deno, http, hosts=settings.script_hosts))
 
 
 async def _run(
     settings: Settings,
     store: SqliteStore,
-    http: HttpClient,
+    outside: _Outside,
     sock: socket.socket,
     announce: Callable[[Started], None],
 ) -> int:
-    clock, guard, deno = SystemClock(), guard_of(settings), Deno(settings.deno)
-    scripts = Workers(deno, total=settings.script_workers, memory_mb=settings.script_memory)
+    clock = SystemClock()
     engine = Engine(
         store,
         clock,
-        http,
-        guard,
-        scripts,
+        outside.http,
+        outside.guard,
+        outside.scripts,
         policy=RetryPolicy(settings.channel_retry_waits),
         channel_concurrency=settings.channel_concurrency,
         webhook_concurrency=settings.webhook_concurrency,
@@ -178,17 +196,17 @@ async def _run(
     services = Services(
         store=store,
         settings=settings,
-        guard=guard,
-        http=http,
-        scripts=scripts,
-        desk=Desk(deno, http, hosts=settings.script_hosts),
+        guard=outside.guard,
+        http=outside.http,
+        scripts=outside.scripts,
+        desk=outside.desk,
         clock=clock,
         exposition=telemetry.exposition,
         jwt_secret=kept_secret(settings, "jwt_secret"),
     )
     server = _Server(_uvicorn_config(settings, build_api(services)))
     # Last of what can fail: its password is shown once.
-    first = await AccountBook(store, guard).first()
+    first = await AccountBook(store, outside.guard).first()
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
@@ -209,7 +227,6 @@ async def _run(
     with contextlib.suppress(TimeoutError):
         await asyncio.wait_for(serving, end - loop.time())
     await engine.stop(max(PATIENCE_AT_END_S, end - loop.time()))
-    await scripts.close()
     log.info("stopped")
     return 0
 
