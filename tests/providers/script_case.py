@@ -54,15 +54,11 @@ async def open_script(
 ) -> OpenChannel:
     """Open a channel with a script that was checked and prepared. Raises ``Invalid``."""
     given = {"source": source, **settings}
-    if source not in _hidden:
-        desk = Desk(Deno(), bench.http, hosts=[])
-        assert PROVIDER.prepare is not None
-        _hidden[source] = await PROVIDER.prepare(PROVIDER.parse(given), desk)
-    return bench.open(PROVIDER, given | _hidden[source] | {"secrets": dict(secrets or {})})
-
-
-_hidden: dict[str, dict[str, Any]] = {}
-"""By source: a check takes a second."""
+    desk = Desk(Deno(), bench.http, hosts=[])
+    assert PROVIDER.prepare is not None
+    hidden = await PROVIDER.prepare(PROVIDER.parse(given), desk)
+    await desk.close()
+    return bench.open(PROVIDER, given | hidden | {"secrets": dict(secrets or {})})
 
 
 def example(name: str) -> str:

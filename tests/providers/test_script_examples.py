@@ -25,88 +25,92 @@ PAYLOAD = {
 }
 
 
-async def send(
-    bench: Bench, source: str, origin: str, said: Answer, secrets: dict[str, str] | None = None
-) -> tuple[Outcome, Request]:
-    """Run a script whose provider says this, once."""
-    bench.http = Towards(bench.http, bench.far.url, [origin])  # type: ignore[assignment]
-    bench.far.script(said)
-    channel = await open_script(bench, source, secrets)
-    outcome = await channel.send(an_sms())
-    [request] = bench.far.requests
-    return outcome, request
+Told = tuple[tuple[type, Reason | None], str | None]
+Says = dict[str, tuple[Answer, Outcome]]
 
+
+def told(outcome: Outcome) -> Told:
+    """An outcome without its words, and the provider's own code."""
+    return kind(outcome), getattr(outcome, "code", None)
+
+
+async def check(
+    bench: Bench, source: str, origin: str, says: Says, secrets: dict[str, str] | None = None
+) -> Request:
+    """Run a script once for each thing that its provider may say; return the last request."""
+    bench.http = Towards(bench.http, bench.far.url, [origin])  # type: ignore[assignment]
+    channel = await open_script(bench, source, secrets)
+    outcomes: dict[str, Outcome] = {}
+    for name, (said, _) in says.items():
+        bench.far.script(said)
+        outcomes[name] = await channel.send(an_sms())
+    assert {n: told(o) for n, o in outcomes.items()} == {n: told(w) for n, (_, w) in says.items()}
+    assert len(bench.far.requests) == len(says)
+    for secret in (secrets or {}).values():
+        assert secret not in repr(outcomes)
+    return bench.far.requests[-1]
+
+
+def by_status(**wants: Outcome) -> Says:
+    """``s503=…``: what becomes of an answer of that status without a body."""
+    return {name: (answer(int(name[1:])), outcome) for name, outcome in wants.items()}
+
+
+OK_OR_REFUSED = by_status(s200=Accepted(), s204=Accepted(), s400=REFUSED, s503=REFUSED)
 
 # Authgear's own.
 
-SAMPLES = {"default": (0, "https://some.sms.gateway"), "JSON": (1, "https://api.example.com")}
-
-
-@pytest.mark.skipif(not SEED.is_file(), reason=f"{SEED} is absent: Authgear's samples were NOT run")
-@pytest.mark.parametrize(("n", "origin"), SAMPLES.values(), ids=SAMPLES)
-@pytest.mark.parametrize(
-    ("status", "wants"), [(200, Accepted()), (204, Accepted()), (400, REFUSED), (503, REFUSED)]
+SEEN = pytest.mark.skipif(
+    not SEED.is_file(), reason=f"{SEED} is absent: Authgear's samples were NOT run"
 )
-async def test_a_sample_of_authgear_runs_byte_for_byte(
-    bench: Bench, n: int, origin: str, status: int, wants: Outcome
-) -> None:
-    outcome, request = await send(bench, seed_samples()[n], origin, answer(status))
-    assert kind(outcome) == kind(wants)
-    assert request.method == "POST"
-    if n == 0:
-        assert request.json == PAYLOAD
-        assert request.headers["content-type"] == "text/plain;charset=UTF-8"
-    else:
-        assert request.target == "/sendsms.json"
-        assert request.headers["content-type"] == "application/json"
-        sent = request.json["SMS"]
-        assert sent["message"]["messagetext"] == TEXT
-        assert sent["recipients"]["gsm"] == [{"msidn": NUMBER}]
+
+
+@SEEN
+async def test_the_default_sample_of_authgear_runs_byte_for_byte(bench: Bench) -> None:
+    origin = "https://some.sms.gateway"
+    request = await check(bench, seed_samples()[0], origin, OK_OR_REFUSED)
+    assert (request.method, request.json) == ("POST", PAYLOAD)
+    assert request.headers["content-type"] == "text/plain;charset=UTF-8"
+
+
+@SEEN
+async def test_the_json_sample_of_authgear_runs_byte_for_byte(bench: Bench) -> None:
+    origin = "https://api.example.com"
+    request = await check(bench, seed_samples()[1], origin, OK_OR_REFUSED)
+    assert (request.method, request.target) == ("POST", "/sendsms.json")
+    assert request.headers["content-type"] == "application/json"
+    sent = request.json["SMS"]
+    assert sent["message"]["messagetext"] == TEXT
+    assert sent["recipients"]["gsm"] == [{"msidn": NUMBER}]
 
 
 # Those that ship.
 
 
-@pytest.mark.parametrize(("status", "wants"), [(200, Accepted()), (500, REFUSED)])
-async def test_the_script_that_an_editor_shows_first(
-    bench: Bench, status: int, wants: Outcome
-) -> None:
-    outcome, request = await send(
-        bench, default_sample(), "https://sms.example.com", answer(status)
-    )
-    assert kind(outcome) == kind(wants)
+async def test_the_script_that_an_editor_shows_first(bench: Bench) -> None:
+    origin = "https://sms.example.com"
+    request = await check(bench, default_sample(), origin, OK_OR_REFUSED)
     assert (request.target, request.json) == ("/send", PAYLOAD)
 
 
-@pytest.mark.parametrize(("status", "wants"), [(200, Accepted()), (401, REFUSED)])
-async def test_a_gateway_that_takes_json(bench: Bench, status: int, wants: Outcome) -> None:
+async def test_a_gateway_that_takes_json(bench: Bench) -> None:
     origin = "https://gateway.example.com"
-    outcome, request = await send(bench, example("json_gateway.ts"), origin, answer(status))
-    assert kind(outcome) == kind(wants)
+    request = await check(bench, example("json_gateway.ts"), origin, OK_OR_REFUSED)
     assert request.target == "/v2/send.json"
     assert request.json["sms"] == {"sender": "Harbour", "text": TEXT, "flash": False}
     assert request.json["recipients"] == [{"msisdn": NUMBER}]
 
 
-@pytest.mark.parametrize(
-    ("status", "wants"),
-    [
-        (204, Accepted()),
-        (400, Rejected(Reason.PROVIDER_ERROR)),
-        (429, Deferred(Reason.RATE_LIMITED)),
-        (500, Unknown(Reason.PROVIDER_ERROR)),
-    ],
-)
-async def test_the_older_style_returns_nothing_and_throws(
-    bench: Bench, status: int, wants: Outcome
-) -> None:
-    origin = "https://gateway.example.com"
-    outcome, request = await send(bench, example("legacy.ts"), origin, answer(status))
-    assert kind(outcome) == kind(wants)
+async def test_the_older_style_returns_nothing_and_throws(bench: Bench) -> None:
+    says = by_status(
+        s204=Accepted(),
+        s400=Rejected(Reason.PROVIDER_ERROR),
+        s429=Deferred(Reason.RATE_LIMITED),
+        s500=Unknown(Reason.PROVIDER_ERROR),
+    )
+    request = await check(bench, example("legacy.ts"), "https://gateway.example.com", says)
     assert request.method == "GET"
     assert dict(parse_qsl(request.target.partition("?")[2])) == {"phone": NUMBER, "text": TEXT}
-    if not isinstance(outcome, Accepted):
-        assert f"the gateway answered {status}" in outcome.detail
 
 
 # Three real APIs. The answers are those of their documents, in our own words.
@@ -122,7 +126,7 @@ def refused(code: int, status: int = 400) -> Answer:
     return answer(status, {"code": code, "message": "not so", "status": status})
 
 
-TWILIO_SAYS = {
+TWILIO_SAYS: Says = {
     "queued": (answer(201, {"sid": "SM1", "status": "queued"}), Accepted()),
     "wrong number": (refused(21211), Rejected(Reason.INVALID_NUMBER, code="21211")),
     "wrong token": (refused(20003, 401), Rejected(Reason.AUTHENTICATION_FAILED, code="20003")),
@@ -133,20 +137,15 @@ TWILIO_SAYS = {
 }
 
 
-@pytest.mark.parametrize(("said", "wants"), TWILIO_SAYS.values(), ids=TWILIO_SAYS)
-async def test_twilio(bench: Bench, said: Answer, wants: Outcome) -> None:
+async def test_twilio(bench: Bench) -> None:
     source, origin = example("twilio.ts"), "https://api.twilio.com"
-    outcome, request = await send(bench, source, origin, said, TWILIO)
-    assert kind(outcome) == kind(wants)
-    assert getattr(outcome, "code", None) == getattr(wants, "code", None)
+    request = await check(bench, source, origin, TWILIO_SAYS, TWILIO)
     assert request.target == "/2010-04-01/Accounts/AC0123456789abcdef/Messages.json"
-    user, password = TWILIO["TWILIO_ACCOUNT_SID"], TWILIO["TWILIO_AUTH_TOKEN"]
-    basic = base64.b64encode(f"{user}:{password}".encode()).decode()
+    basic = base64.b64encode(b"AC0123456789abcdef:token-of-the-account").decode()
     assert request.headers["authorization"] == f"Basic {basic}"
     assert request.headers["content-type"].startswith("application/x-www-form-urlencoded")
     form = dict(parse_qsl(request.body.decode()))
     assert form == {"To": NUMBER, "From": "+15005550006", "Body": TEXT}
-    assert password not in repr(outcome)
 
 
 VONAGE = {"VONAGE_API_KEY": "abcd1234", "VONAGE_API_SECRET": "secret-of-key", "VONAGE_FROM": "Shop"}
@@ -157,7 +156,7 @@ def parts(*statuses: str) -> Answer:
     return answer(200, {"message-count": str(len(said)), "messages": said})
 
 
-VONAGE_SAYS = {
+VONAGE_SAYS: Says = {
     "taken": (parts("0"), Accepted()),
     "taken in two parts": (parts("0", "0"), Accepted()),
     "too fast": (parts("1"), Deferred(Reason.RATE_LIMITED, code="1")),
@@ -170,12 +169,9 @@ VONAGE_SAYS = {
 }
 
 
-@pytest.mark.parametrize(("said", "wants"), VONAGE_SAYS.values(), ids=VONAGE_SAYS)
-async def test_vonage(bench: Bench, said: Answer, wants: Outcome) -> None:
+async def test_vonage(bench: Bench) -> None:
     source, origin = example("vonage.ts"), "https://rest.nexmo.com"
-    outcome, request = await send(bench, source, origin, said, VONAGE)
-    assert kind(outcome) == kind(wants)
-    assert getattr(outcome, "code", None) == getattr(wants, "code", None)
+    request = await check(bench, source, origin, VONAGE_SAYS, VONAGE)
     assert request.target == "/sms/json"
     assert dict(parse_qsl(request.body.decode())) == {
         "api_key": "abcd1234",
@@ -185,11 +181,10 @@ async def test_vonage(bench: Bench, said: Answer, wants: Outcome) -> None:
         "text": TEXT,
         "type": "text",
     }
-    assert "secret-of-key" not in repr(outcome)
 
 
 SINCH = {"SINCH_PLAN_ID": "plan-4f0c", "SINCH_API_TOKEN": "token-of-plan", "SINCH_FROM": "12345"}
-SINCH_SAYS = {
+SINCH_SAYS: Says = {
     "taken": (answer(201, {"id": "01FC66621", "canceled": False}), Accepted()),
     "wrong parameter": (
         answer(400, {"code": "syntax_invalid_parameter_format", "text": "not so"}),
@@ -201,16 +196,12 @@ SINCH_SAYS = {
 }
 
 
-@pytest.mark.parametrize(("said", "wants"), SINCH_SAYS.values(), ids=SINCH_SAYS)
-async def test_sinch(bench: Bench, said: Answer, wants: Outcome) -> None:
+async def test_sinch(bench: Bench) -> None:
     source, origin = example("sinch.ts"), "https://us.sms.api.sinch.com"
-    outcome, request = await send(bench, source, origin, said, SINCH)
-    assert kind(outcome) == kind(wants)
-    assert getattr(outcome, "code", None) == getattr(wants, "code", None)
+    request = await check(bench, source, origin, SINCH_SAYS, SINCH)
     assert request.target == "/xms/v1/plan-4f0c/batches"
     assert request.headers["authorization"] == "Bearer token-of-plan"
     assert request.json == {"from": "12345", "to": [NUMBER], "body": TEXT}
-    assert "token-of-plan" not in repr(outcome)
 
 
 # Documents.
@@ -231,11 +222,11 @@ def shown(language: str) -> list[str]:
 
 async def test_the_record_that_the_page_shows_has_the_members_of_a_real_one(bench: Bench) -> None:
     [record] = [json.loads(block) for block in shown("json") if '"script": {' in block]
-    outcome, _ = await send(bench, example("legacy.ts"), "https://gateway.example.com", answer(204))
-    assert members(outcome.trace) == members(record) - {
-        "script.console.level",
-        "script.console.text",
-    }
+    source = f"""export default async () => {{
+      console.log((await fetch("{bench.far.url}")).status);
+    }};"""
+    channel = await open_script(bench, source)
+    assert members((await channel.send(an_sms())).trace) == members(record)
 
 
 def members(value: Any, path: str = "") -> set[str]:
