@@ -13,7 +13,7 @@ from bench.measure import Incomplete, Plan, Run, measure
 from bench.peers.textgate import textgate
 from bench.scripts import measure as scripts
 from bench.scripts import report as script_report
-from bench.scripts.ways import http_client, messages, prepare
+from bench.scripts.ways import BY_SCRIPT, messages, stage
 from bench.toolchain import Load, Loading, Sink, Tools, compile_tools, sink
 
 from textgate.domain.errors import Unavailable
@@ -183,14 +183,12 @@ def test_a_small_measurement_of_scripts_has_every_figure(tools: Tools) -> None:
 @needs_deno
 async def test_a_send_that_the_far_side_refused_is_no_result() -> None:
     with Receiver(choose=lambda _: Answer(500)) as receiver:
-        far = Sink(receiver.port, os.getpid())
-        async with http_client() as http:
-            program = await prepare(http, far)
-            for way in scripts.WAYS.values():
-                async with way(program, http, far) as send:
+        async with stage(Sink(receiver.port, os.getpid())) as on:
+            for way in BY_SCRIPT.values():
+                async with way(on) as send:
                     with pytest.raises(Incomplete, match=r"in (the worker|a process)"):
                         await send(messages(7, 1)[0])
-    assert [call.json["to"] for call in receiver.calls] == ["+447900000007"] * len(scripts.WAYS)
+    assert [call.json["to"] for call in receiver.calls] == ["+447900000007"] * len(BY_SCRIPT)
 
 
 def test_the_99th_percentile_is_a_time_that_was_measured() -> None:

@@ -5,8 +5,7 @@ import math
 import os
 import statistics
 import time
-from collections.abc import Callable, Sequence
-from contextlib import AbstractAsyncContextManager
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import uvloop
@@ -16,18 +15,16 @@ from bench.measure import Incomplete
 from bench.processes import usage
 from bench.scripts.ways import (
     ANSWER,
+    BY_SCRIPT,
     MARKER,
     Send,
+    Stage,
     direct,
-    http_client,
     messages,
-    prepare,
-    process,
+    stage,
     worker,
 )
 from bench.toolchain import Sink, Tools, sink
-from textgate.domain.script import Program
-from textgate.outbound.http import HttpClient
 
 LIMIT_S = 300
 BLOCK = 50
@@ -76,13 +73,6 @@ class Turn:
     latency: Latency
 
 
-Way = Callable[[Program, HttpClient, Sink], AbstractAsyncContextManager[Send]]
-WAYS: dict[str, Way] = {
-    "worker": lambda program, http, _: worker(program, http),
-    "process": lambda program, _, far: process(program, far),
-}
-
-
 def measure(tools: Tools, plan: Plan, *, backwards: bool = False) -> Turn:
     """Do one turn, with fresh processes. Raises Incomplete, or TimeoutError after 300 s."""
     with sink(tools, marker=MARKER, answer=ANSWER, content_type="application/json") as far:
@@ -91,18 +81,17 @@ def measure(tools: Tools, plan: Plan, *, backwards: bool = False) -> Turn:
 
 
 async def _turn(far: Sink, plan: Plan, backwards: bool) -> Turn:
-    names = reversed(WAYS) if backwards else iter(WAYS)
-    async with asyncio.timeout(LIMIT_S), http_client() as http:
-        program = await prepare(http, far)
-        rates = [await _rate(name, program, http, far, plan) for name in names]
-        return Turn(tuple(rates), await _latency(program, http, far, plan))
+    names = reversed(BY_SCRIPT) if backwards else iter(BY_SCRIPT)
+    async with asyncio.timeout(LIMIT_S), stage(far) as on:
+        rates = [await _rate(name, on, plan) for name in names]
+        return Turn(tuple(rates), await _latency(on, plan))
 
 
-async def _rate(name: str, program: Program, http: HttpClient, far: Sink, plan: Plan) -> Rate:
-    by_process = name == "process"
+async def _rate(name: str, on: Stage, plan: Plan) -> Rate:
+    by_process, far = name == "process", on.far
     warm_up = plan.in_flight if by_process else plan.warm_up
     count = plan.process_sends if by_process else plan.sends
-    async with WAYS[name](program, http, far) as send:
+    async with BY_SCRIPT[name](on) as send:
         await _all(send, messages(0, warm_up), plan.in_flight)
         far.reset()
         batch, before, began = messages(warm_up, count), _Meter.read(far), time.perf_counter()
@@ -131,13 +120,13 @@ async def _all(send: Send, payloads: Sequence[bytes], in_flight: int) -> None:
     await asyncio.gather(*(one_after_another() for _ in range(in_flight)))
 
 
-async def _latency(program: Program, http: HttpClient, far: Sink, plan: Plan) -> Latency:
+async def _latency(on: Stage, plan: Plan) -> Latency:
     spent: dict[str, list[float]] = {"direct": [], "worker": []}
-    async with worker(program, http) as in_worker:
+    async with direct(on) as directly, worker(on) as in_worker:
         began = time.perf_counter()
         await in_worker(messages(0, 1)[0])
         first_us = (time.perf_counter() - began) * 1e6
-        sends = {"direct": direct(http, far), "worker": in_worker}
+        sends = {"direct": directly, "worker": in_worker}
         for send in sends.values():
             await _all(send, messages(0, plan.warm_up), 1)
         for first in range(0, plan.sends // 2, BLOCK):

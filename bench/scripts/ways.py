@@ -12,7 +12,8 @@ import asyncio
 import json
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from bench.measure import Incomplete
@@ -56,42 +57,51 @@ def messages(first: int, count: int) -> list[bytes]:
     ]
 
 
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """What the ways share: the far side, the host's client, and the script."""
+
+    far: Sink
+    http: HttpClient
+    deno: Deno
+    program: Program
+
+
 @asynccontextmanager
-async def http_client() -> AsyncIterator[HttpClient]:
-    """The client of a server that may call this machine."""
-    http = HttpClient(Guard(allow_loopback=True), user_agent="textgate-bench")
+async def stage(far: Sink) -> AsyncIterator[Stage]:
+    """Prepare the script as a channel does when it is saved."""
+    http, deno = HttpClient(Guard(allow_loopback=True), user_agent="textgate-bench"), Deno()
+    source = (HERE / "send.ts").read_text("utf-8").replace("FAR_SIDE", far.url("/provider"))
     try:
-        yield http
+        program = await Desk(deno, http, hosts=()).prepare(source)
+        yield Stage(far, http, deno, program)
     finally:
         await http.close()
 
 
-async def prepare(http: HttpClient, far: Sink) -> Program:
-    """The script, saved as a channel saves it; the same for both ways that run one."""
-    source = (HERE / "send.ts").read_text("utf-8").replace("FAR_SIDE", far.url("/provider"))
-    return await Desk(Deno(), http, hosts=()).prepare(source)
-
-
-def direct(http: HttpClient, far: Sink) -> Send:
+@asynccontextmanager
+async def direct(on: Stage) -> AsyncIterator[Send]:
     """The host alone."""
-    headers, url = [("Content-Type", "application/json")], far.url("/provider")
+    headers, url = [("Content-Type", "application/json")], on.far.url("/provider")
 
     async def send(payload: bytes) -> None:
-        reply = await http.request("POST", url, headers=headers, body=payload, timeout=TIMEOUT_S)
+        reply = await on.http.request("POST", url, headers=headers, body=payload, timeout=TIMEOUT_S)
         if not isinstance(reply, Reply) or reply.status != 200:
             raise Incomplete(f"directly: {reply}")
 
-    return send
+    yield send
 
 
 @asynccontextmanager
-async def worker(program: Program, http: HttpClient) -> AsyncIterator[Send]:
+async def worker(on: Stage) -> AsyncIterator[Send]:
     """The script as a channel runs it."""
     settings = Settings()
-    workers = Workers(Deno(), total=settings.script_workers, memory_mb=settings.script_memory)
+    workers = Workers(on.deno, total=settings.script_workers, memory_mb=settings.script_memory)
 
     async def send(payload: bytes) -> None:
-        run = await workers.run("bench", program, payload, secrets={}, timeout=TIMEOUT_S, http=http)
+        run = await workers.run(
+            "bench", on.program, payload, secrets={}, timeout=TIMEOUT_S, http=on.http
+        )
         if not isinstance(run.end, Returned) or run.end.value != ANSWER.encode():
             raise Incomplete(f"in the worker: {run}")
 
@@ -102,7 +112,7 @@ async def worker(program: Program, http: HttpClient) -> AsyncIterator[Send]:
 
 
 @asynccontextmanager
-async def process(program: Program, far: Sink) -> AsyncIterator[Send]:
+async def process(on: Stage) -> AsyncIterator[Send]:
     """A process for each call, ``AT_ONCE`` at most."""
     slots = asyncio.Semaphore(AT_ONCE)
     with tempfile.TemporaryDirectory(prefix="bench-process-") as name:
@@ -114,9 +124,9 @@ async def process(program: Program, far: Sink) -> AsyncIterator[Send]:
             async with slots:
                 place = Path(tempfile.mkdtemp(dir=folder))
                 script, given, got = (place / n for n in ("script.ts", "input.json", "output.json"))
-                script.write_text(program.source)
+                script.write_text(on.program.source)
                 given.write_bytes(payload)
-                code, said = await _deno(folder, far, script, given, got)
+                code, said = await _deno(on, folder, script, given, got)
                 if code or json.loads(got.read_bytes()) != json.loads(ANSWER):
                     raise Incomplete(f"in a process: exit {code}\n{said.decode()[-1500:]}")
                 for file in (script, given, got):
@@ -126,16 +136,16 @@ async def process(program: Program, far: Sink) -> AsyncIterator[Send]:
         yield send
 
 
-async def _deno(folder: Path, far: Sink, script: Path, given: Path, got: Path) -> tuple[int, bytes]:
+async def _deno(on: Stage, folder: Path, script: Path, given: Path, got: Path) -> tuple[int, bytes]:
     options = (
         *("--quiet", "--no-prompt", "--no-config", "--no-lock", "--no-remote", "--no-npm"),
         f"--import-map={folder / 'imports.json'}",
         f"--allow-read={script},{given}",
         f"--allow-write={got}",
-        f"--allow-net=127.0.0.1:{far.port}",
+        f"--allow-net=127.0.0.1:{on.far.port}",
     )
     child = await asyncio.create_subprocess_exec(
-        *(Deno().path, "run", *options, HERE / "run_once.ts", script, given, got),
+        *(on.deno.path, "run", *options, HERE / "run_once.ts", script, given, got),
         cwd=folder,
         env={"DENO_DIR": str(folder / "deno"), "DENO_NO_UPDATE_CHECK": "1", "NO_COLOR": "1"},
         stdin=asyncio.subprocess.DEVNULL,
@@ -144,3 +154,7 @@ async def _deno(folder: Path, far: Sink, script: Path, given: Path, got: Path) -
     )
     said, _ = await child.communicate()
     return child.returncode or 0, said
+
+
+Way = Callable[[Stage], AbstractAsyncContextManager[Send]]
+BY_SCRIPT: dict[str, Way] = {"worker": worker, "process": process}
