@@ -126,7 +126,8 @@ async def gate(
         far.on(PROVIDER, script=lambda request: TAKEN)
         if channel is None or channel:
             wanted = {"provider": "webhook", "name": "shop", **(channel or {})}
-            wanted["settings"] = {"url": far.url + PROVIDER, "signature_key": "of-the-channel"}
+            usual = {"url": far.url + PROVIDER, "signature_key": "of-the-channel"}
+            wanted["settings"] = usual | wanted.get("settings", {})
             added = await api.post("/v1/channels", json=wanted)
             assert added.status_code == 201, added.text
         asked = {"name": "harbour", "secrets": [SECRET], **(ingress or {})}

@@ -77,6 +77,26 @@ async def test_repeats_at_once_wait_for_the_one_message(world: Gate) -> None:
     assert (world.far.count(PROVIDER), len(await world.messages())) == (1, 1)
 
 
+async def test_a_repeat_of_what_surely_did_not_go_out_is_tried_anew(tmp_path: Path) -> None:
+    async with gate(tmp_path, channel={"retry_waits": []}) as world:
+        world.far.on(PROVIDER, LIMITED, LIMITED, Say(body=b'{"code":"ok"}'))
+        codes = [(await world.send(**{"Idempotency-Key": "k1"})).json()["code"] for _ in range(4)]
+        assert codes == ["rate_limited", "rate_limited", "ok", "ok"]
+        assert (world.far.count(PROVIDER), len(await world.messages())) == (3, 3)
+
+
+@pytest.mark.parametrize("code", ["invalid_phone_number", "unknown_error"])
+async def test_a_repeat_of_what_is_final_or_may_be_out_is_not_tried_anew(
+    tmp_path: Path, code: str
+) -> None:
+    channel = {"retry_waits": [], "settings": {"resend_unknown": False}}
+    async with gate(tmp_path, channel=channel) as world:
+        world.far.on(PROVIDER, Say(body=b'{"code":"%s"}' % code.encode()))
+        for _ in range(2):
+            assert (await world.send(**{"Idempotency-Key": "k1"})).json()["code"] == code
+        assert world.far.count(PROVIDER) == 1
+
+
 async def test_the_same_key_at_another_ingress_is_another_message(world: Gate) -> None:
     other = await world.api.post("/v1/ingresses", json={"name": "other", "allow_unsigned": True})
     assert (await world.send(**{"Idempotency-Key": "k1"})).status_code == 200

@@ -18,10 +18,11 @@ from textgate.domain.ingress import Ingress
 from textgate.domain.outcome import Reason
 from textgate.domain.phone import FIELD, mask
 from textgate.domain.times import Milliseconds
-from textgate.gateway.submit import Checked, check, submit
+from textgate.gateway.submit import Checked, Submitted, check, name_of_repeat, submit
 from textgate.gateway.verdict import await_verdict
 from textgate.ingress.base import Dialect, Refusal, Request, Signature, Verdict
 from textgate.ingress.discovery import dialects
+from textgate.store.base import Tx
 from textgate.telemetry import ACCEPTED
 
 LARGEST = 1024 * 1024
@@ -81,9 +82,7 @@ async def _send(
         return Refusal(400, wrong.message)
     wide["to"] = mask(checked.numbers[0])
     try:
-        sent = await services.store.write(
-            lambda tx: submit(tx, ingress.account_id, checked, validity_ms=ingress.validity_ms)
-        )
+        sent = await services.store.write(lambda tx: _store(tx, ingress, checked))
     except Invalid as wrong:  # the message keeps the rules, so it is the route
         return Verdict(reason=Reason.NO_CHANNEL, description=wrong.message)
     except TextgateError as wrong:
@@ -110,6 +109,15 @@ def _check(dialect: Dialect, request: Request, ingress: Ingress) -> Checked:
         device_id=ingress.channel_id,
     )
     return check(wanted, default_region=None)
+
+
+def _store(tx: Tx, ingress: Ingress, checked: Checked) -> Submitted:
+    wanted = checked.wanted
+    if wanted.id is not None:
+        name = name_of_repeat(tx, ingress.account_id, wanted.id)
+        wanted = msgspec.structs.replace(wanted, id=name)
+        checked = msgspec.structs.replace(checked, wanted=wanted)
+    return submit(tx, ingress.account_id, checked, validity_ms=ingress.validity_ms)
 
 
 def _message_id(ingress_id: str, idempotency_key: str) -> str:

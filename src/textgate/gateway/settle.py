@@ -196,6 +196,7 @@ def _next(tx: Tx, old: Recipient, decision: Decision, report: Report | None) -> 
 def finished(old: Recipient, decision: Finish, report: Report | None = None) -> Recipient:
     """Return the recipient as its sending ends."""
     state, reason = advance(old.state, decision.signal), decision.reason
+    doubt = report is not None and isinstance(report.outcome, Unknown)
     ref = old.provider_ref
     if report is not None and isinstance(report.outcome, Accepted):
         ref = report.outcome.ref
@@ -203,6 +204,7 @@ def finished(old: Recipient, decision: Finish, report: Report | None = None) -> 
         old,
         state=state,
         due_at=None,
+        uncertain=old.uncertain or doubt,
         holder=None,
         provider_ref=ref,
         reason=reason,

@@ -15,6 +15,7 @@ from textgate.domain.message import (
     SendJob,
     Submission,
 )
+from textgate.domain.outcome import BLAMES_THE_CHANNEL, Reason
 from textgate.domain.phone import parse_phone
 from textgate.domain.segment import segments
 from textgate.domain.signing import fingerprint
@@ -29,6 +30,8 @@ MIN_TTL_MS = 5_000
 MAX_TTL_MS = 3650 * 86_400_000
 """Ten years: far beyond any use, and far from where times overflow."""
 MAX_ID_LENGTH = 36
+MAX_REPEATS = 1000
+"""Of a message that fails each time; its last failure is told from then on."""
 
 _encode = msgspec.json.Encoder().encode
 
@@ -164,6 +167,26 @@ def repeat_of(tx: Tx, account_id: str, message_id: str, fingerprint: str) -> Sub
     if message.fingerprint != fingerprint:
         raise Conflict("message with the same ID already exists", field="id")
     return Submitted(message, tx.recipients.of(account_id, message_id), created=False)
+
+
+def name_of_repeat(tx: Tx, account_id: str, message_id: str) -> str:
+    """Return the id under which a message stands that its caller repeats under ``message_id``.
+
+    It is that id, but for one that surely did not go out, for a reason that may be over by now:
+    a repeat of it is tried anew, under the next id.
+    """
+    name = message_id
+    for n in range(1, MAX_REPEATS):
+        recipients = tx.recipients.of(account_id, name)
+        if not recipients or not all(map(_may_go_out_yet, recipients)):
+            break
+        name = f"{message_id}.{n}"
+    return name
+
+
+def _may_go_out_yet(recipient: Recipient) -> bool:
+    passing = recipient.reason in BLAMES_THE_CHANNEL | {Reason.EXPIRED}
+    return recipient.state is State.FAILED and passing and not recipient.uncertain
 
 
 def _check_times(wanted: Submission, now: Milliseconds) -> None:
