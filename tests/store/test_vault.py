@@ -8,7 +8,7 @@ from typing import Any
 
 import apsw
 import pytest
-from store_rows import ACCOUNT, CHANNEL, INGRESS, like
+from store_rows import ACCOUNT, CHANNEL, INGRESS, SCRIPT, like
 
 from textgate.domain.errors import Unavailable
 from textgate.domain.ingress import IngressSecret
@@ -23,13 +23,15 @@ from textgate.testing.vault import MASTER_KEY, VAULT
 
 OLD, NEW = "the-old-master-key-of-this-installation", "the-new-master-key-of-this-installation"
 SECRETS = ("a webhook secret", "the secret before", "of the channel", "of the ingress", "é\n\x00😀")
+SECRET_SCRIPT = like(SCRIPT, account_id="acc", channel_id="lane-1", source="key of the script")
 SECRET_ACCOUNT = like(ACCOUNT, webhook_secret=SECRETS[0], previous_secret=SECRETS[1])
 SECRET_CHANNEL = like(CHANNEL, settings={"url": "u", "key": SECRETS[2], "odd": SECRETS[4]})
 SECRET_INGRESS = like(INGRESS, secrets=(IngressSecret(id="s", secret=SECRETS[3], created_at=1),))
 SEALED = """
     SELECT webhook_secret FROM account UNION ALL
     SELECT previous_secret FROM account WHERE previous_secret IS NOT NULL UNION ALL
-    SELECT settings FROM channel UNION ALL SELECT secrets FROM ingress"""
+    SELECT settings FROM channel UNION ALL SELECT secrets FROM ingress UNION ALL
+    SELECT source FROM script_version"""
 
 
 STARTING = 12
@@ -46,13 +48,15 @@ def fill(tx: Tx) -> None:
     tx.accounts.add(SECRET_ACCOUNT)
     tx.channels.add(SECRET_CHANNEL)
     tx.ingresses.add(SECRET_INGRESS)
+    tx.scripts.add(SECRET_SCRIPT)
 
 
 def everything(tx: Tx) -> object:
-    return tx.accounts.all(), tx.channels.all("acc"), tx.ingresses.all("acc")
+    versions = tx.scripts.before("acc", "lane-1", None, 10)
+    return tx.accounts.all(), tx.channels.all("acc"), tx.ingresses.all("acc"), versions
 
 
-EVERYTHING = ([SECRET_ACCOUNT], (SECRET_CHANNEL,), (SECRET_INGRESS,))
+EVERYTHING = ([SECRET_ACCOUNT], (SECRET_CHANNEL,), (SECRET_INGRESS,), [SECRET_SCRIPT])
 
 
 async def filled(path: Path, clock: FakeClock, vault: Vault) -> None:
@@ -147,7 +151,8 @@ async def test_no_file_of_the_database_holds_a_secret(
     assert account.secrets(0) == ("a rotated secret", SECRETS[0])
     assert channel is not None
     assert channel.settings == {"key": "a changed key"}
-    plain = [secret.encode() for secret in (*SECRETS[:4], "a rotated secret", "a changed key")]
+    secrets = (*SECRETS[:4], "key of the script", "a rotated secret", "a changed key")
+    plain = [secret.encode() for secret in secrets]
     files = list(bytes_of(path))
     assert len(files) > 1, "there is a WAL too"
     assert any(b"LOGIN1" in content for content in files), "it is in these files that it is written"

@@ -4,14 +4,15 @@ from textgate.domain.script import ScriptVersion
 from textgate.store.noun import Noun
 from textgate.store.table import Table
 
-VERSION = Table("script_version", ScriptVersion)
+# People write keys into their scripts, whatever one tells them.
+VERSION = Table("script_version", ScriptVersion, sealed=["source"])
 
 
 class Scripts(Noun):
     """What each script channel ran, version by version."""
 
     def add(self, version: ScriptVersion) -> None:
-        self._tx.run(VERSION.insert, VERSION.values(version))
+        self._tx.run(VERSION.insert, VERSION.values(version, self._tx.vault))
 
     def last(self, account_id: str, channel_id: str) -> ScriptVersion | None:
         """Return the newest version of a channel's script."""
@@ -46,4 +47,4 @@ class Scripts(Noun):
             {"account": account_id, "channel": channel_id, "limit": limit}
             | ({} if before is None else {"before": before}),
         )
-        return [VERSION.read(row) for row in rows]
+        return [VERSION.read(row, self._tx.vault) for row in rows]

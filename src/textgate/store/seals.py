@@ -11,6 +11,7 @@ from textgate.store.accounts import ACCOUNT
 from textgate.store.base import Row
 from textgate.store.channels import CHANNEL
 from textgate.store.ingresses import INGRESS
+from textgate.store.scripts import VERSION
 from textgate.store.table import Table
 from textgate.store.vault import Vault, WrongKey, key_of
 
@@ -24,6 +25,7 @@ _TABLES: tuple[tuple[Table[Any], tuple[str, ...]], ...] = (
     (ACCOUNT, ("id",)),
     (CHANNEL, ("account_id", "id")),
     (INGRESS, ("account_id", "id")),
+    (VERSION, ("account_id", "channel_id", "n")),
 )
 """Each table with sealed columns, and its primary key."""
 
