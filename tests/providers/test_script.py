@@ -254,3 +254,23 @@ async def test_a_message_without_text_is_refused_unsent(bench: Bench) -> None:
     channel = open_source(bench, COUNTS)
     for sms in (an_sms(text=None, data="aGk="), an_sms(text=TEXT, encrypted=True)):
         assert kind(await channel.send(sms)) == (Rejected, Reason.UNSUPPORTED)
+
+
+# When it is unknown whether a message went out.
+
+
+@pytest.mark.parametrize(
+    ("resend_unknown", "variables", "again"),
+    [
+        (False, {}, False),
+        (False, {"code": ""}, False),
+        (False, {"code": "731904"}, True),
+        (True, {}, True),
+    ],
+)
+def test_in_doubt_a_one_time_code_is_sent_again_and_another_message_only_if_that_is_wanted(
+    resend_unknown: bool, variables: dict[str, str], again: bool
+) -> None:
+    parsed = PROVIDER.parse({"source": "…", "resend_unknown": resend_unknown})
+    sms = an_sms(context={"template_variables": variables})
+    assert PROVIDER.resend(parsed, sms) is again

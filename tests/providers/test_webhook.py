@@ -238,7 +238,7 @@ def test_wrong_settings_are_refused_by_name(wrong: dict[str, Any], name: str) ->
 def test_the_time_limit_is_the_settings() -> None:
     parsed = PROVIDER.parse(webhook_settings("https://sms.example/") | {"timeout": 60})
     assert PROVIDER.max_attempt_s(parsed) == 60
-    assert PROVIDER.resend(parsed)
+    assert PROVIDER.resend(parsed, an_sms())
 
 
 async def test_the_receiver_on_the_page_works(bench: Bench) -> None:

@@ -137,7 +137,8 @@ class Deliver:
     async def _send(self, opened: Opened, job: SendJob, lane: Lane[SendJob]) -> None:
         _set_limits(lane, opened.channel)
         started_at = self._clock.now()
-        resend = opened.provider.resend(opened.settings)
+        sms = _sms(job)
+        resend = opened.provider.resend(opened.settings, sms)
         leave = Leave.GO
         if not resend:
             leave = await self._store.write(lambda tx: begin(tx, job, started_at))
@@ -146,7 +147,7 @@ class Deliver:
             return
         clock = time.perf_counter()
         outcome = (
-            await self._attempt(opened, job)
+            await self._attempt(opened, sms, job.lane)
             if leave is Leave.GO
             else Unknown(Reason.UNKNOWN, "the process ended while it was being sent")
         )
@@ -163,17 +164,17 @@ class Deliver:
         decision = await insist(self._store, self._clock, lambda tx: settle(tx, job, report))
         self._note(job, lane, report, decision)
 
-    async def _attempt(self, opened: Opened, job: SendJob) -> Outcome:
+    async def _attempt(self, opened: Opened, sms: Sms, lane: str) -> Outcome:
         """Every way to end becomes an outcome."""
         try:
-            return await opened.instance.send(_sms(job))
+            return await opened.instance.send(sms)
         except asyncio.CancelledError as stop:
             if stop.args != (OVERDUE,) or (task := asyncio.current_task()) is None:
                 raise
             task.uncancel()
             return Unknown(Reason.TIMEOUT, "the provider took longer than its limit")
         except Exception as problem:
-            log.exception("provider failed", channel=job.lane)
+            log.exception("provider failed", channel=lane)
             return Unknown(Reason.PROVIDER_ERROR, type(problem).__name__)
 
     def _policy_of(self, channel: Channel) -> RetryPolicy:

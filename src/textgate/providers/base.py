@@ -75,6 +75,13 @@ class Sms(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     deadline: Milliseconds
     context: dict[str, Any]
 
+    @property
+    def one_time(self) -> bool:
+        """Whether it carries a one-time code: a second copy of it does no harm, and a code that is
+        lost does."""
+        variables = self.context.get("template_variables")
+        return isinstance(variables, dict) and bool(variables.get("code"))
+
     def __repr__(self) -> str:
         return f"Sms(id={self.id!r}, to={mask(self.to)!r}, attempt={self.attempt})"
 
@@ -118,7 +125,7 @@ class Provider(Generic[S]):
     carries_encrypted: bool = False
     receipts: bool = False
     """Whether later receipts may come, matched by ``Accepted.ref``."""
-    resend: Callable[[S], bool] = lambda settings: False
+    resend: Callable[[S, Sms], bool] = lambda settings, sms: False
     """Whether a message whose outcome is unknown may be sent again."""
     max_attempt_s: Callable[[S], float] = lambda settings: 60.0
     """The longest a ``send`` may take."""

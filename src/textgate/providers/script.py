@@ -37,8 +37,8 @@ class Settings:
     )
     resend_unknown: bool = setting(
         "Repeat when in doubt",
-        help="Call the script again when it is unknown whether the message went out. Off: such a"
-        " message fails.",
+        help="Call the script again when it is unknown whether the message went out. Off: only for"
+        " one-time codes, of which a second copy does no harm; any other such message fails.",
         default=False,
     )
     app_id: str = setting("app_id", help="Of messages that bring none.", default="")
@@ -98,7 +98,7 @@ PROVIDER = Provider(
     title="Custom script (TypeScript or JavaScript)",
     settings=Settings,
     open=Script,
-    resend=lambda settings: settings.resend_unknown,
+    resend=lambda settings, sms: settings.resend_unknown or sms.one_time,
     max_attempt_s=lambda settings: float(settings.timeout),
     prepare=_prepare,
     prepared_from=("source",),

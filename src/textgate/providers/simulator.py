@@ -224,6 +224,6 @@ PROVIDER = Provider(
     carries_data=True,
     carries_encrypted=True,
     receipts=True,
-    resend=lambda settings: True,
+    resend=lambda settings, sms: True,
     max_attempt_s=lambda settings: settings.slow_s + _EARLY_SECONDS + 1,
 )

@@ -153,6 +153,6 @@ PROVIDER = Provider(
     settings=Settings,
     open=Webhook,
     check=_check,
-    resend=lambda settings: settings.resend_unknown,
+    resend=lambda settings, sms: settings.resend_unknown,
     max_attempt_s=lambda settings: float(settings.timeout),
 )
