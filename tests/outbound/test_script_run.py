@@ -144,7 +144,10 @@ NOT_LOADED = [
         "const a: number = 1;\nthrow new RangeError(`top ${a}`);",
         "line 2, column 7: RangeError: top 1",
     ),
-    ("import fs from 'node:fs';\nexport default () => fs.readFileSync;", "node:fs"),
+    (
+        "import fs from 'node:fs';\nexport default () => fs.readFileSync;",
+        "line 1, column 16: node:fs is not offered to scripts",
+    ),
     ("import a from 'npm:left-pad';\nexport default () => a;", "npm: modules are not offered"),
     ("import a from 'jsr:@std/path';\nexport default () => a;", "jsr: modules are not offered"),
     (

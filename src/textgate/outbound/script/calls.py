@@ -10,6 +10,7 @@ import msgspec
 from textgate.outbound.http import Http
 from textgate.outbound.script.fetching import Answer, Refusal, Request, perform
 from textgate.outbound.script.frames import Failed, Unloaded
+from textgate.outbound.script.modules import REFUSED
 from textgate.outbound.script.run import Ended, EndReason, Fetch, Line, Returned, Run, Threw
 
 MOST_FETCHES = 50
@@ -162,6 +163,10 @@ _STORED = re.compile(r"\bdata:application/(?:java|type)script;base64,[\w+/=]*")
 _OURS = re.compile(r"(?m)^ +at (?!.*(?:blob:null|data:)).*(?:\(|at |async )(?:ext:|file:///).*\n?")
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 _EXPLAINED = (
+    (
+        re.compile(rf'Unsupported scheme .* for module "{REFUSED}([\w:/]{{1,80}})'),
+        r"\1 is not offered to scripts",
+    ),
     (re.compile(r"--no-npm"), "npm: modules are not offered"),
     (re.compile(r"^(?:TypeError: )?JSR "), "jsr: modules are not offered"),
     (
@@ -192,8 +197,7 @@ def threw(problem: Failed) -> Threw:
 def not_loaded(problem: Unloaded) -> Ended:
     """Return why a script is none."""
     line, column = _place(problem)
-    explained = (meaning for pattern, meaning in _EXPLAINED if pattern.search(problem.message))
-    words = next(explained, None) or _words(problem.message)
+    words = _words(problem.message)
     place = f"line {line}, column {column}: " if line else ""
     return Ended(EndReason.NOT_LOADED, place + words)
 
@@ -208,6 +212,9 @@ def _place(problem: Failed | Unloaded) -> tuple[int | None, int | None]:
 
 def _words(message: str) -> str:
     plain = _COLOUR.sub("", message)
+    for pattern, meaning in _EXPLAINED:
+        if found := pattern.search(plain):
+            return found.expand(meaning)
     # Deno puts the source and the address below its own messages.
     plain = re.split(r"\n[ \t]+(?:\||at |hint:)|\n\d+ \|| at blob:null/", plain, maxsplit=1)[0]
     plain = plain.removeprefix("TypeError: SyntaxError:").strip() or "no message"

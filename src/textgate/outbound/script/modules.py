@@ -21,29 +21,36 @@ _NODE = """
 """
 """What Node.js has built in. The runner does not start if its Deno knows another one."""
 
+REFUSED = "not-offered:"
+"""An address that leads nowhere, before the name of what cannot be imported. A module that throws
+would not do in its place: Deno puts some of its own there all the same, once that is loaded."""
+
 # Deno refuses to import its internals, but not those that happen to be loaded already, and through
 # some of them the pipes can be reached. An import map has no pattern that covers all `ext:` names,
 # so each is closed off by name; and which there are only the program itself can tell.
-_INTERNAL = re.compile(rb"ext:\w+/[\w./-]*?\.(?:[cm]?js|ts)|ext:\w+/\w+")
+_INTERNAL = re.compile(
+    rb"ext:\w+/[\w./-]*?\.(?:[cm]?js|ts)|ext:\w+/\w+|node:[a-z]\w*(?:/\w+)*|node:_\w+"
+)
 
 
 def internal_modules(deno: Path) -> frozenset[str]:
-    """Return the names of Deno's internal modules that its program holds. Reads 100 MB."""
+    """Return the names of built-in modules that Deno's program holds. Reads 100 MB."""
     names = set()
     with deno.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as program:
-        # Looking for the fixed part alone is much faster than letting the pattern look.
-        at = program.find(b"ext:")
-        while at >= 0:
-            if found := _INTERNAL.match(program, at):
-                names.add(found[0].decode("ascii"))
-            at = program.find(b"ext:", at + 4)
+        for scheme in (b"ext:", b"node:"):
+            # Looking for the fixed part alone is much faster than letting the pattern look.
+            at = program.find(scheme)
+            while at >= 0:
+                if found := _INTERNAL.match(program, at):
+                    names.add(found[0].decode("ascii"))
+                at = program.find(scheme, at + len(scheme))
     return frozenset(names)
 
 
 def import_map(program: Program, *, internal: Iterable[str], runner: Path) -> bytes:
     """Return the import map (JSON) of a program; ``runner`` is the folder of the runner's files."""
-    imports = {f"node:{name}": _refusal(f"node:{name}") for name in _NODE.split()}
-    imports |= {name: _refusal("a part of Deno") for name in internal}
+    node = [f"node:{name}" for name in _NODE.split()]
+    imports = {name: REFUSED + name for name in (*node, *internal)}
     imports |= {
         url: _data(module.media_type, module.code.encode())
         for url, module in program.modules.items()
@@ -51,15 +58,9 @@ def import_map(program: Program, *, internal: Iterable[str], runner: Path) -> by
     # The runner's files may import each other, and nobody else may import them. The one that Deno
     # is started with has no exports.
     files = [file.as_uri() for file in runner.glob("*.ts") if file.name != "runner.ts"]
-    imports |= dict.fromkeys(files, _refusal("a part of Textgate"))
+    imports |= dict.fromkeys(files, REFUSED + "textgate")
     own = {file: file for file in files}
     return json.dumps({"imports": imports, "scopes": {f"{runner.as_uri()}/": own}}).encode()
-
-
-def _refusal(name: str) -> str:
-    """A module that cannot be imported, by the words that people should read."""
-    code = f'throw new TypeError("{name} is not offered to scripts");'
-    return _data("application/javascript", code.encode())
 
 
 def _data(media_type: str, code: bytes) -> str:

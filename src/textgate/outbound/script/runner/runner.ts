@@ -428,7 +428,7 @@ function listen(): void {
 
 for (const name of builtinModules) {
   const specifier = name.startsWith("node:") ? name : `node:${name}`;
-  if (!import.meta.resolve(specifier).startsWith("data:")) {
+  if (!import.meta.resolve(specifier).startsWith("not-offered:")) {
     throw new Error(`this Deno has a built-in module that is not closed off: ${specifier}`);
   }
 }
