@@ -175,7 +175,7 @@ def of_scripts(wanted: Wanted, tools: Tools, console: Console) -> tuple[dict[str
             turns.append(scripts.measure(tools, plan, backwards=turn % 2 == 1))
         except FAILURES as problem:
             failures.append(f"scripts: {problem}")
-            console.print(failures[-1], style="red", markup=False, highlight=False)
+            console.print(failures[-1], style="red", markup=False, soft_wrap=True)
             continue
         console.print(script_report.line(turns[-1]), highlight=False, soft_wrap=True)
     if not turns:

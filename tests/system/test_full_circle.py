@@ -266,6 +266,18 @@ def test_a_repeat_after_a_timeout_gets_the_verdict_of_the_first_and_is_not_sent_
     assert (len(circle.at_b(sent)), len(circle.at_sink(sent))) == (1, 1)
 
 
+def test_what_surely_did_not_go_out_is_tried_anew_when_a_repeats(circle: Circle) -> None:
+    again = circle.way("limited", retry_waits=[1])
+    circle.sink.script(refusal("rate_limited"))
+    sent = circle.send(again)
+    assert circle.ended(sent)["state"] == "Sent"
+    last, first = circle.attempts(sent)
+    assert (first["outcome"], first["reason"]) == ("deferred", "rate_limited")
+    assert (last["outcome"], last["reason"]) == ("accepted", None)
+    assert sorted(one["state"] for one in circle.at_b(sent)) == ["Failed", "Sent"]
+    assert len(circle.at_sink(sent)) == 2
+
+
 def test_a_killed_while_it_waits_for_b_asks_again_and_b_sends_once(
     circle: Circle, way: str
 ) -> None:
