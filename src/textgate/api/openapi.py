@@ -25,9 +25,9 @@ _COMMON_ERRORS: Mapping[int, str] = {
 }
 _REFERENCE = "#/components/schemas/{name}"
 _DESCRIPTION = """\
-Two APIs on one server. `/3rdparty/v1` (also at `/api/3rdparty/v1`) is that of SMS Gateway for
-Android, for its client libraries; `/v1` is Textgate's own. Both take the same login and the same
-tokens."""
+`/3rdparty/v1` (also at `/api/3rdparty/v1`) is the API of SMS Gateway for Android, for its client
+libraries; `/v1` is Textgate's own. Both take the same login and the same tokens. `/ingress` is
+where other systems send through Textgate in words of their own, each with a secret of its own."""
 
 
 def build_document(groups: Iterable[Group]) -> Schema:

@@ -6,8 +6,8 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 from textgate.api.fields import DateTime
-from textgate.api.native_v1.messages import send
 from textgate.api.native_v1.paging import Page, Paging, part_of
+from textgate.api.native_v1.sending import send
 from textgate.api.native_v1.shapes import MessageShape, location, message_shape
 from textgate.api.operation import Answer, Call, Operation
 from textgate.config import Settings
