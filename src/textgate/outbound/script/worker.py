@@ -3,6 +3,7 @@
 import asyncio
 import re
 from collections.abc import Callable
+from contextlib import suppress
 
 import msgspec
 import structlog
@@ -24,6 +25,7 @@ _HANGS_SECONDS = 5.0
 or when so much time has gone by: on a machine that is busy, the first takes longer than usual."""
 _LATE_SECONDS = 0.5
 """A process that has not answered for so long gets no new calls."""
+_PROOF_SECONDS = 0.1
 _IDLE_BEAT_SECONDS = 5.0
 _MOST_STRAY_FRAMES = 10_000
 """Frames about calls that have ended: a few are on their way when a call is ended from here."""
@@ -65,6 +67,7 @@ class Worker:
         """When it was asked whether it still answers, and the processor time until then."""
         self._is_doubtful = False
         """A call was ended from here; whether that call has let go of the process is not known."""
+        self._proven = asyncio.Event()
         self._busy = asyncio.Event()
         self._watching: asyncio.Task[None] | None = None
         self._why: Interrupted | None = None
@@ -100,6 +103,13 @@ class Worker:
         if self._why is not None or self.is_retired or self._is_doubtful:
             return False
         return self._count < self._most_calls
+
+    async def prove(self) -> None:
+        """Wait a moment if it is not known whether it still answers: mostly it does at once."""
+        if self._is_doubtful:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_PROOF_SECONDS):
+                    await self._proven.wait()
 
     @property
     def is_idle(self) -> bool:
@@ -139,6 +149,7 @@ class Worker:
         if call.outcome.cancelled() and self._why is None:
             self._tell({"t": "end", "id": number, "fetch": 0})
             self._is_doubtful = True
+            self._proven.clear()
             if self._asked is None:
                 self._ask()
             if number == 1 and not self._has_loaded:
@@ -215,6 +226,7 @@ class Worker:
             self._ready.set_result(True)
         elif isinstance(told, frames.Pong):
             self._asked, self._is_doubtful = None, False
+            self._proven.set()
             self._rest()
         elif (call := self._calls.get(told.id)) is not None:
             self._take_for(call, told, body)

@@ -126,6 +126,8 @@ class Workers:
         """Return the process of a version, started if need be. Raises Unavailable."""
         async with version.starting:
             worker = version.worker
+            if worker is not None:
+                await worker.prove()
             if worker is None or not worker.is_usable:
                 if worker is not None:
                     worker.retire()

@@ -19,13 +19,21 @@ export function show(thing: unknown, inspect: (thing: unknown) => string): strin
   }
 }
 
-/** Make a console. Each of its functions works without it, as `const { log } = console` needs. */
-export function makeConsole(print: Print, inspect: (thing: unknown) => string): object {
+/**
+ * Make a console. Each of its functions works without it, as `const { log } = console` needs.
+ * Nothing is put into words when `hasRoom` says that nobody will read them.
+ */
+export function makeConsole(
+  print: Print,
+  inspect: (thing: unknown) => string,
+  hasRoom: () => boolean,
+): object {
   const counts = table<number>(), times = table<number>();
   let indent = "";
 
   // `things` is a rest parameter: an array of its own, read by index.
   const line = (level: string, things: unknown[]) => {
+    if (!hasRoom()) return;
     let text = indent;
     for (let at = 0; at < things.length && text.length < LONGEST; at++) {
       text += (at ? " " : "") + show(things[at], inspect);

@@ -93,9 +93,15 @@ function flush(): void {
   }
 }
 
-function print(level: string, text: string): void {
+/** The call whose output this is, if there is room for more of it. */
+function printing(): Call | undefined {
   const call = current();
-  if (call === undefined || call.lines > MOST_LINES) return;
+  return call !== undefined && call.lines <= MOST_LINES ? call : undefined;
+}
+
+function print(level: string, text: string): void {
+  const call = printing();
+  if (call === undefined) return;
   call.lines++;
   call.characters += text.length;
   if (call.lines > MOST_LINES || call.characters > MOST_CHARACTERS) {
@@ -105,6 +111,11 @@ function print(level: string, text: string): void {
     send(`{"t":"console","id":${call.id},"level":"${level}","text":${quote(text)}}`);
   }
   flush(); // at once: the next statement may be the endless loop that one is looking for
+}
+
+/** Tell of an error that nobody caught. */
+function printUncaught(where: string, problem: unknown): void {
+  if (printing() !== undefined) print("error", `Uncaught${where}: ${show(problem, inspect)}`);
 }
 
 /** What a thrown thing says of itself. Reading it can run the script's code, which can throw. */
@@ -239,7 +250,7 @@ function startTimer(repeats: boolean, work: unknown, wait: unknown, given: unkno
     try {
       apply(work as any, undefined, given);
     } catch (thrown) {
-      print("error", `Uncaught in a timer: ${show(thrown, inspect)}`);
+      printUncaught(" in a timer", thrown);
     }
   };
   const start: any = repeats ? own.startInterval : own.startTimer;
@@ -433,16 +444,16 @@ for (const name of builtinModules) {
   }
 }
 
-const consoleOfOurs = makeConsole(print, inspect);
+const consoleOfOurs = makeConsole(print, inspect, () => printing() !== undefined);
 
 // An error that nobody catches ends a process of Deno's. Here it is one line of the call's output.
 own.listen(globalThis, "error", (event: any) => {
   own.preventDefault(event);
-  print("error", `Uncaught: ${show(own.errorOf(event), inspect)}`);
+  printUncaught("", own.errorOf(event));
 });
 own.listen(globalThis, "unhandledrejection", (event: any) => {
   own.preventDefault(event);
-  print("error", `Uncaught in a promise: ${show(own.reasonOf(event), inspect)}`);
+  printUncaught(" in a promise", own.reasonOf(event));
 });
 
 realm.furnish({
@@ -453,7 +464,7 @@ realm.furnish({
   setInterval: (work: unknown, wait?: unknown, ...given: any[]) => startTimer(true, work, wait, given),
   clearTimeout: stopTimer,
   clearInterval: stopTimer,
-  reportError: (problem: unknown) => print("error", `Uncaught: ${show(problem, inspect)}`),
+  reportError: (problem: unknown) => printUncaught("", problem),
 });
 realm.takeStock();
 for (const thing of realm.intrinsics()) things.push(thing);
