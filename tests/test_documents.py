@@ -162,6 +162,7 @@ def test_a_page_can_be_followed_from_top_to_bottom(
     simulator = {"provider": "simulator", "name": "simulator", "settings": {}}
     add_channel(server, account, simulator)
     (tmp_path / ".venv").symlink_to(sys.prefix)
+    (tmp_path / "examples").symlink_to(ROOT / "examples")
     for name, file in {"cert.pem": "localhost.pem", "key.pem": "localhost.key"}.items():
         shutil.copy(ROOT / "tests/tls" / file, tmp_path / name)
     follow(page, script_of(found, tmp_path, Ports(server)), server, account, tmp_path)
