@@ -2,9 +2,11 @@
 
 import asyncio
 import json
+import os
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
 from typing import Any
 
 from textgate.domain.script import Module, Program
@@ -72,10 +74,12 @@ class Bench:
 
 
 @asynccontextmanager
-async def bench(*, total: int = 8, memory_mb: int = 256, **limits: Any) -> AsyncIterator[Bench]:
+async def bench(
+    *, deno: Deno | None = None, total: int = 8, memory_mb: int = 256, **limits: Any
+) -> AsyncIterator[Bench]:
     """A bench that may call the loopback, and that leaves no process behind."""
     http = HttpClient(Guard(allow_loopback=True), user_agent="Textgate/test")
-    workers = Workers(Deno(), total=total, memory_mb=memory_mb, **limits)
+    workers = Workers(deno or Deno(), total=total, memory_mb=memory_mb, **limits)
     try:
         yield Bench(workers, http)
     finally:
@@ -89,3 +93,14 @@ async def until(true: Callable[[], bool], seconds: float = 20.0) -> None:
     while not true():
         assert time.monotonic() < deadline, "it did not happen"
         await asyncio.sleep(0.01)
+
+
+def children() -> set[int]:
+    """The processes that this one has started and that still run."""
+    found = set()
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):
+            state, parent, *_ = stat.read_text("utf-8", "replace").rpartition(")")[2].split()
+            if int(parent) == os.getpid() and state != "Z":
+                found.add(int(stat.parent.name))
+    return found

@@ -55,11 +55,15 @@ class Process(asyncio.SubprocessProtocol):
                 start_new_session=True,
             )
         except BaseException:
-            self._unwanted = True
-            self.kill()
-            if self._transport is None:
-                self._end()
+            self.abandon()
             raise
+
+    def abandon(self) -> None:
+        """End it, however far its start has come."""
+        self._unwanted = True
+        self.kill()
+        if self._transport is None:
+            self._end()
 
     def limit_memory(self, memory_mb: int) -> None:
         """Let it take so much more than it has now. What V8 reserves, but does not use, counts as

@@ -20,13 +20,14 @@ from textgate.outbound.script.run import Ended, EndReason, Returned, Threw
 _START_SECONDS = 20.0
 _BEAT_SECONDS = 0.25
 _HANGS_CPU_SECONDS = 1.0
-_HANGS_SECONDS = 5.0
+_HANGS_SECONDS = 3.0
 """A process that does not answer hangs when it has used so much processor time since it was asked,
 or when so much time has gone by: on a machine that is busy, the first takes longer than usual."""
 _LATE_SECONDS = 0.5
 """A process that has not answered for so long gets no new calls."""
 _PROOF_SECONDS = 0.1
-_IDLE_BEAT_SECONDS = 5.0
+_IDLE_BEATS = 10
+"""How often an idle process is looked at before it is closed."""
 _MOST_STRAY_FRAMES = 10_000
 """Frames about calls that have ended: a few are on their way when a call is ended from here."""
 _OUT_OF_MEMORY = re.compile(r"(?i)out of memory|heap limit|allocation failed")
@@ -79,23 +80,27 @@ class Worker:
 
     async def start(self, deno: Deno, program: Program) -> None:
         """Start the process; nothing of the script has run yet. Raises Unavailable."""
-        path, internal = deno.path, await deno.internal_modules()
         try:
             async with asyncio.timeout(_START_SECONDS):
+                path, internal = deno.path, await deno.internal_modules()
                 await self._process.start(path, program, internal, memory_mb=self._memory_mb)
                 self._tell({"t": "load", "secret": self._secret}, program.source.encode())
                 if not await self._ready:
                     raise OSError("it ended at once")
         except (OSError, TimeoutError) as error:
-            self.close()
+            self._give_up()
             log.error("Deno does not start", error=str(error), said=self._process.last_words())
             raise Unavailable("Deno does not start on this machine; the log says more") from None
         except BaseException:
-            self.close()
+            self._give_up()
             raise
         self._process.tidy()
         self._process.limit_memory(self._memory_mb)
         self._watching = asyncio.ensure_future(self._watch())
+
+    def _give_up(self) -> None:
+        self.close()
+        self._process.abandon()
 
     @property
     def is_usable(self) -> bool:
@@ -297,7 +302,7 @@ class Worker:
     # --- how it fares ---
 
     async def _watch(self) -> None:
-        idle = 0.0
+        idle, idle_beat = 0.0, self._idle_seconds / _IDLE_BEATS
         while self._why is None:
             if self._busy.is_set():
                 idle = 0.0
@@ -306,10 +311,10 @@ class Worker:
                 continue
             before = self._process.cpu()
             try:
-                async with asyncio.timeout(_IDLE_BEAT_SECONDS):
+                async with asyncio.timeout(idle_beat):
                     await self._busy.wait()
             except TimeoutError:
-                idle += _IDLE_BEAT_SECONDS
+                idle += idle_beat
                 self._look_idle(before, idle)
 
     def _look(self) -> None:
@@ -340,7 +345,8 @@ class Worker:
     def _look_idle(self, cpu_before: float | None, idle: float) -> None:
         """Let go of one that is not needed, has grown, or works on although nobody waits for it."""
         cpu = self._process.cpu()
-        works = cpu is not None and cpu_before is not None and cpu - cpu_before > 1.0
+        used = 0.0 if cpu is None or cpu_before is None else cpu - cpu_before
+        works = used > self._idle_seconds / _IDLE_BEATS / 4
         has_grown = self._process.memory() > self._memory_mb * _STILL_TOO_MUCH
         if idle >= self._idle_seconds or works or has_grown:
             self.close()

@@ -51,11 +51,14 @@ class Workers:
         memory_mb: int,
         most_calls: int = _MOST_CALLS,
         idle_seconds: float = _IDLE_SECONDS,
+        room_seconds: float = _ROOM_SECONDS,
     ) -> None:
         """``memory_mb`` is what one process may take beyond what all share; it is replaced after
-        ``most_calls`` calls, and closed when none came for ``idle_seconds``."""
+        ``most_calls`` calls, and closed when none came for ``idle_seconds``. A call waits
+        ``room_seconds`` for other processes to make room."""
         self._deno, self._memory_mb = deno, memory_mb
         self._most_calls, self._idle_seconds = most_calls, idle_seconds
+        self._room_seconds = room_seconds
         self._room = asyncio.Semaphore(total)
         self._waiting = 0
         self._versions: dict[str, _Version] = {}
@@ -167,7 +170,7 @@ class Workers:
             self._close_an_idle_one()
         self._waiting += 1
         try:
-            async with asyncio.timeout(_ROOM_SECONDS):
+            async with asyncio.timeout(self._room_seconds):
                 await self._room.acquire()
         except TimeoutError:
             raise Unavailable("too many scripts run at once; try again later") from None
