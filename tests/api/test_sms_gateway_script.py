@@ -35,6 +35,7 @@ export default async function (e: any, { secrets }: any) {
 WRONG = """\
 export default async function (e: any) {
   const n: number = "one";
+  await fetch("URL");
   return { code: "ok" };
 }
 """
@@ -117,11 +118,12 @@ async def test_a_script_is_tested_before_it_is_saved_and_all_that_it_did_is_show
 
 
 async def test_a_script_with_a_type_error_is_not_run(gateway: Gateway) -> None:
-    answer = await gateway.asked(WRONG)
+    answer = await gateway.asked(WRONG.replace("URL", gateway.far.on("/api")))
     error = answer.json()["error"]
     assert (answer.status_code, error["field"]) == (400, "settings.source")
     [finding] = error["details"]
     assert (finding["line"], finding["column"], finding["code"]) == (2, 9, "TS2322")
+    assert gateway.far.count("/api") == 0
     assert (await gateway.asked("")).json()["error"]["field"] == "settings.source"
 
 

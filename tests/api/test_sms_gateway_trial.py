@@ -290,6 +290,19 @@ async def test_five_tests_a_minute_are_enough_and_the_sixth_is_told_when(gateway
     await gateway.tested(settings={"url": url})
 
 
+async def test_sixty_tests_an_hour_are_enough_however_slowly_they_are_made(
+    gateway: Gateway,
+) -> None:
+    url = gateway.far.on("/sms")
+    for _ in range(60):
+        await gateway.tested(settings={"url": url})
+        gateway.served.clock.advance(20_000)
+    answer = await gateway.asked(settings={"url": url})
+    assert (answer.status_code, answer.headers["Retry-After"]) == (429, "2400")
+    gateway.served.clock.advance(2_400_000)
+    await gateway.tested(settings={"url": url})
+
+
 async def test_what_is_refused_for_its_shape_is_no_test_and_not_counted(gateway: Gateway) -> None:
     for _ in range(8):
         assert (await gateway.asked(to="+4179")).status_code == 400
