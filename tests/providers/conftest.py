@@ -9,6 +9,9 @@ from textgate.outbound.script.deno import Deno
 from textgate.outbound.script.workers import Workers
 from textgate.testing.raw_far_side import RawFarSide
 
+DENO = Deno()
+"""One for all, because each reads the whole program once before its first script."""
+
 
 @pytest.fixture
 async def bench() -> AsyncIterator[Bench]:
@@ -16,7 +19,7 @@ async def bench() -> AsyncIterator[Bench]:
     guard = Guard(allow_loopback=True)
     http = HttpClient(guard, user_agent="textgate-tests")
     async with RawFarSide() as far:
-        scripts = Workers(Deno(), total=4, memory_mb=256)
+        scripts = Workers(DENO, total=4, memory_mb=256)
         bench = Bench(http, guard, far, scripts)
         yield bench
         for channel in bench.opened:

@@ -89,14 +89,16 @@ class Bench:
     """So many receipts are turned away before one is taken."""
     opened: list[OpenChannel] = field(default_factory=list)
 
-    def open(self, provider: Provider[Any], settings: Mapping[str, Any]) -> OpenChannel:
+    def open(
+        self, provider: Provider[Any], settings: Mapping[str, Any], channel_id: str = CHANNEL_ID
+    ) -> OpenChannel:
         """Open a channel as the engine does."""
         tools = Tools(
             http=self.http,
             guard=self.guard,
             clock=self.clock,
             scripts=self.scripts,
-            channel_id=CHANNEL_ID,
+            channel_id=channel_id,
             report=self._report,
         )
         channel = provider.open(provider.parse(dict(settings)), tools)

@@ -23,7 +23,7 @@ export default async function (message: unknown) {
 
 
 def settings(url: str) -> dict[str, Any]:
-    return {"source": REPEATS % url, "timeout": 1}
+    return {"source": REPEATS % url, "timeout": 3}  # a process has to start within it
 
 
 SAMPLE = Sample(settings, calls_http=True)
@@ -32,6 +32,17 @@ SAMPLE = Sample(settings, calls_http=True)
 def open_source(bench: Bench, source: str, **more: Any) -> OpenChannel:
     """Open a script without imports as it is: what it is about is what it does when it runs."""
     return bench.open(PROVIDER, {"source": source, **more})
+
+
+async def open_impatient(bench: Bench, body: str) -> OpenChannel:
+    """Open a script whose process has started, with a time limit for ``body`` alone."""
+    source = f"""export default async (message: any) => {{
+      if (message.body === "warm up") return;
+      {body}
+    }};"""
+    warm = await open_source(bench, source).send(an_sms(text="warm up"))
+    assert isinstance(warm, Accepted)
+    return open_source(bench, source, timeout=1)
 
 
 def threw(outcome: Outcome) -> str:
@@ -157,8 +168,7 @@ STUCK = {
 @pytest.mark.parametrize("sent", [False, True])
 async def test_a_script_that_does_not_end_is_ended(bench: Bench, body: str, sent: bool) -> None:
     first = f'await fetch("{bench.far.url}");' if sent else ""
-    source = f"export default async function () {{ {first} {body} }}"
-    outcome = await open_source(bench, source, timeout=1).send(an_sms())
+    outcome = await (await open_impatient(bench, f"{first} {body}")).send(an_sms())
     assert kind(outcome) == kind(Unknown(Reason.TIMEOUT) if sent else Rejected(Reason.TIMEOUT))
     assert outcome.trace is not None
     assert outcome.trace["script"]["ended"]["reason"] == "timeout"
@@ -166,8 +176,7 @@ async def test_a_script_that_does_not_end_is_ended(bench: Bench, body: str, sent
 
 async def test_a_request_under_way_at_the_end_may_have_gone_out(bench: Bench) -> None:
     bench.far.script(SILENCE)
-    source = f'export default async () => {{ await fetch("{bench.far.url}"); }};'
-    outcome = await open_source(bench, source, timeout=1).send(an_sms())
+    outcome = await (await open_impatient(bench, f'await fetch("{bench.far.url}");')).send(an_sms())
     assert kind(outcome) == (Unknown, Reason.TIMEOUT)
     assert outcome.trace is not None
     [request] = outcome.trace["script"]["fetches"]
@@ -228,6 +237,7 @@ async def test_the_record_hides_the_message_and_the_secrets(bench: Bench) -> Non
 
 # Processes.
 
+OTHER_MODULE = {"code": "", "media_type": "application/typescript", "sha256": "0" * 64}
 COUNTS = "let n = 0; export default () => { n++; throw new Error(`call ${n}`); };"
 
 
@@ -241,6 +251,13 @@ async def test_a_script_keeps_its_process_until_code_or_secrets_change(bench: Be
     assert "call 1" in await call(COUNTS, secrets={"KEY": "a"})
     assert "call 1" in await call(COUNTS, secrets={"KEY": "b"})
     assert "call 3" in await call(COUNTS)
+    assert "call 1" in await call(COUNTS, modules={"https://a.example/m.ts": OTHER_MODULE})
+
+
+async def test_two_channels_with_the_same_script_have_nothing_in_common(bench: Bench) -> None:
+    for name in ("channel-1", "channel-2"):
+        channel = bench.open(PROVIDER, {"source": COUNTS}, name)
+        assert "call 1" in threw(await channel.send(an_sms()))
 
 
 async def test_the_process_ends_with_the_channel(bench: Bench) -> None:
