@@ -206,6 +206,19 @@ async def test_an_error_code_that_repeats_the_message_is_hidden(
     )
 
 
+async def test_a_receiver_that_repeats_a_key_is_not_quoted(bench: Bench) -> None:
+    before = "the key that was replaced"
+    settings = webhook_settings(bench.far.url) | {
+        "previous_signature_keys": [{"key": before, "until": 1}]
+    }
+    description = f"signed with {before}, not with {WEBHOOK_KEY}"
+    said = {"code": "timeout", "description": description, "provider_error_code": WEBHOOK_KEY}
+    bench.far.script(answer(500, said))
+    outcome = await bench.open(PROVIDER, settings).send(an_sms())
+    told = "HTTP 500: timeout: signed with …, not with …"
+    assert outcome == Unknown(Reason.TIMEOUT, told, code="…")
+
+
 async def test_what_is_said_at_length_is_cut(bench: Bench) -> None:
     said = {"code": "timeout", "description": "no " * 5000, "provider_error_code": "E" * 5000}
     outcome = await bench.outcome_of(PROVIDER, answer(500, said))

@@ -4,7 +4,7 @@ A webhook's answer and a script's result are the same object; the tables here sa
 it. docs/providers/webhook.md gives the reasons, and a test compares the two.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import timedelta
 from typing import Any, Protocol
 
@@ -110,15 +110,22 @@ def judge_failure(failure: Failure) -> Outcome:
 
 
 def explained(
-    meant: Outcome, answer: Answer, sms: Sms, *, heard: str, retry_after: int | None
+    meant: Outcome,
+    answer: Answer,
+    sms: Sms,
+    *,
+    heard: str,
+    retry_after: int | None,
+    hide: Callable[[str], str],
 ) -> Outcome:
-    """Add what the far side said, without what it may repeat of the message.
+    """Add what the far side said, without what it may repeat of the message and of secrets.
 
-    ``heard``: where it was said ("HTTP 500"); ``retry_after``: seconds.
+    ``heard``: where it was said ("HTTP 500"); ``retry_after``: seconds; ``hide`` takes secrets out.
     """
     sent = told(sms)
-    said = mask_echo(f"{answer.code}: {answer.description}".strip(": "), sent) or meant.detail
-    code = answer.provider_error_code[:_LONGEST_CODE] or None
+    words = hide(f"{answer.code}: {answer.description}".strip(": "))
+    said = mask_echo(words, sent) or meant.detail
+    code = hide(answer.provider_error_code)[:_LONGEST_CODE] or None
     if code and repeats(code, sent):
         code = HIDDEN
     after = timedelta(seconds=min(retry_after, _LONGEST_WAIT_S)) if retry_after else None

@@ -59,6 +59,7 @@ def _meant(run: Run, sms: Sms, redact: Redaction) -> Outcome:
                 run.fetches,
                 sms,
                 f"the script threw {place}: {said}",
+                redact,
             )
         case Ended(reason=reason, detail=detail):
             return worded(_ended(reason, run.fetches), _masked(detail, sms, redact))
@@ -72,21 +73,22 @@ def _returned(
     known = CODES["ok"] if answer is None else CODES.get(answer.code)
     if answer is None or isinstance(known, Accepted):
         return Accepted()
-    said = Answer(
-        code=answer.code,
-        description=redact.without_secrets(answer.description),
-        provider_error_code=redact.without_secrets(answer.provider_error_code),
-    )
     heard = "the script returned" if answer.code else "the script returned an object without a code"
-    return _explained(known or by_fetches(fetches), said, fetches, sms, heard)
+    return _explained(known or by_fetches(fetches), answer, fetches, sms, heard, redact)
 
 
 def _explained(
-    meant: Outcome, answer: Answer, fetches: Sequence[Fetch], sms: Sms, heard: str
+    meant: Outcome,
+    answer: Answer,
+    fetches: Sequence[Fetch],
+    sms: Sms,
+    heard: str,
+    redact: Redaction,
 ) -> Outcome:
     waits = [fetch.retry_after for fetch in fetches if fetch.status is not None]
-    bare = worded(meant, "")
-    return explained(bare, answer, sms, heard=heard, retry_after=waits[-1] if waits else None)
+    after = waits[-1] if waits else None
+    bare, hide = worded(meant, ""), redact.without_secrets
+    return explained(bare, answer, sms, heard=heard, retry_after=after, hide=hide)
 
 
 def _masked(text: str, sms: Sms, redact: Redaction) -> str:

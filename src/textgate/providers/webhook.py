@@ -14,6 +14,7 @@ from msgspec import Meta
 from textgate.domain.authgear import SIGNATURE_HEADER, Answer, Payload, encode, read_answer
 from textgate.domain.errors import Invalid
 from textgate.domain.outcome import Accepted, Outcome, Reason, Rejected, Unknown
+from textgate.domain.redaction import Redaction
 from textgate.domain.signing import body_hex
 from textgate.domain.times import Milliseconds
 from textgate.outbound.guard import Guard
@@ -89,6 +90,8 @@ class Webhook:
 
     def __init__(self, settings: Settings, tools: Tools) -> None:
         self._settings, self._request = settings, tools.http.request
+        keys = (settings.signature_key, *(old.key for old in settings.previous_signature_keys))
+        self._hide = Redaction((), keys).without_secrets
 
     async def send(self, sms: Sms) -> Outcome:
         if sms.text is None or sms.encrypted:
@@ -106,28 +109,30 @@ class Webhook:
         )
         if isinstance(reply, Failure):
             return judge_failure(reply)
-        return judge(reply, sms, accept_without_code=settings.accept_without_code)
+        return self._judge(reply, sms)
 
     async def close(self) -> None:
         pass
 
+    def _judge(self, reply: Reply, sms: Sms) -> Outcome:
+        """Return what an answer means (B §3.4, then the tables of ``answers``)."""
+        answer, success = read_answer(reply.body), 200 <= reply.status < 300
+        if answer is None:
+            if reply.truncated and reply.body.lstrip()[:1] == b"{":
+                told = f"HTTP {reply.status}: the answer is too long"
+                return Unknown(Reason.PROVIDER_ERROR, told)
+            meant = CODES["ok"] if success else by_status(reply.status)
+            return self._explained(meant, reply, Answer(), sms)
+        known = CODES.get(answer.code)
+        if success and self._settings.accept_without_code and not answer.code:
+            known = CODES["ok"]
+        return self._explained(known or by_status(reply.status), reply, answer, sms)
 
-def judge(reply: Reply, sms: Sms, *, accept_without_code: bool) -> Outcome:
-    """Return what an answer means (B §3.4, then the tables of ``answers``)."""
-    answer, success = read_answer(reply.body), 200 <= reply.status < 300
-    if answer is None:
-        if reply.truncated and reply.body.lstrip()[:1] == b"{":
-            return Unknown(Reason.PROVIDER_ERROR, f"HTTP {reply.status}: the answer is too long")
-        return CODES["ok"] if success else _explained(by_status(reply.status), reply, Answer(), sms)
-    known = CODES.get(answer.code)
-    if isinstance(known, Accepted) or (success and accept_without_code and not answer.code):
-        return CODES["ok"]
-    return _explained(known or by_status(reply.status), reply, answer, sms)
-
-
-def _explained(meant: Outcome, reply: Reply, answer: Answer, sms: Sms) -> Outcome:
-    heard = f"HTTP {reply.status}"
-    return explained(meant, answer, sms, heard=heard, retry_after=reply.retry_after)
+    def _explained(self, meant: Outcome, reply: Reply, answer: Answer, sms: Sms) -> Outcome:
+        if isinstance(meant, Accepted):
+            return meant
+        heard, after = f"HTTP {reply.status}", reply.retry_after
+        return explained(meant, answer, sms, heard=heard, retry_after=after, hide=self._hide)
 
 
 def _header(value: str) -> str:
