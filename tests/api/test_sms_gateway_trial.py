@@ -109,6 +109,15 @@ async def test_unsaved_settings_are_tried_over_the_saved_ones_which_stay(gateway
     assert (await gateway.client.get("/v1/sms-gateway")).json() == saved
 
 
+async def test_a_key_that_is_left_empty_is_the_stored_one(gateway: Gateway) -> None:
+    await gateway.save(url=gateway.far.on("/sms"), signature_key=KEY)
+    for empty in ("", None):
+        await gateway.tested(settings={"signature_key": empty})
+    for request in gateway.far.requests["/sms"]:
+        assert request.headers["x-authgear-body-signature"] == signed(KEY, request.body)
+    assert len(gateway.far.requests["/sms"]) == 2
+
+
 async def test_before_anything_is_saved_the_key_is_the_one_that_will_be_kept(
     gateway: Gateway,
 ) -> None:

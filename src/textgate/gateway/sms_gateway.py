@@ -240,8 +240,14 @@ def make_key() -> str:
 
 def merge(kind: str, stored: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
     """Return stored settings changed by ``given``, without what has its default again."""
-    merged = find(kind).merged(stored, given)
+    merged = find(kind).merged(stored, _but_empty_key(stored, given))
     return {name: value for name, value in merged.items() if value is not None}
+
+
+def _but_empty_key(stored: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
+    """Leave out a signature key that is given empty: it has no default, and receivers know it."""
+    keeps = stored.get(KEY) and not given.get(KEY)
+    return {name: value for name, value in given.items() if not (keeps and name == KEY)}
 
 
 def _insist(now: Standing, wanted: Wanted, ground: Ground) -> None:
@@ -269,7 +275,7 @@ def _put(
     ground: Ground,
 ) -> Channel:
     stored = known.settings if known else {}
-    changes = {**(given or {})}
+    changes = _but_empty_key(stored, given or {})
     if kind == WEBHOOK and not merge(kind, stored, changes).get(KEY):
         changes[KEY] = make_key()
     merged = merge(kind, stored, changes)
