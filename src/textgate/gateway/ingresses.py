@@ -110,6 +110,8 @@ def change(tx: Tx, account_id: str, ingress_id: str, changes: Changes) -> Ingres
     said = f"Ingress changed: {', '.join(sorted(given))}"
     if changed.enabled != known.enabled:
         said = "Ingress enabled" if changed.enabled else "Ingress disabled"
+        if others := sorted(given.keys() - {"enabled"}):
+            said += f"; changed: {', '.join(others)}"
     return _save(tx, changed, said) if given else known
 
 
