@@ -4,8 +4,9 @@ Two real servers. What the sink says to B's script is what A shows of its own me
 """
 
 import json
+import threading
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from itertools import count
 from typing import Any
@@ -30,8 +31,10 @@ CONTEXT = {
         "ui_locales": "zh-TW+en",
     },
 }
-SLOW_S, BUDGET_S = 2.0, 1
-"""How long a slow sink thinks, and how long B lets A wait: A is told before the sink has spoken."""
+BUDGET_S = 1
+"""So long B lets A wait, where the sink does not speak before A was told."""
+HELD_S = 30.0
+"""A sink that nobody lets speak says something after this, so that no test hangs."""
 
 SCRIPT = """\
 import { CustomSMSGatewayPayload, CustomSMSGatewayResponse } from "https://deno.land/x/authgear_deno_hook@v1.5.0/mod.ts";
@@ -49,6 +52,32 @@ export default async function (sms: CustomSMSGatewayPayload): Promise<CustomSMSG
 """
 
 
+class SlowSink(Receiver):
+    """Speaks at once, unless it is held: then when it is let go."""
+
+    def __init__(self) -> None:
+        super().__init__(choose=self._speak)
+        self._may_speak = threading.Event()
+        self._may_speak.set()
+        self._says = Answer()
+
+    @contextmanager
+    def held(self, says: Answer | None = None) -> Iterator[None]:
+        """Keep ``says`` (else 200) back until the end."""
+        self._says = says or Answer()
+        self._may_speak.clear()
+        try:
+            yield
+        finally:
+            self._may_speak.set()
+
+    def _speak(self, _: Call) -> Answer:
+        if self._may_speak.is_set():
+            return Answer()
+        self._may_speak.wait(HELD_S)
+        return self._says
+
+
 @dataclass
 class Circle:
     """Two servers, each as its first account sees it, and what stands at both ends."""
@@ -57,7 +86,7 @@ class Circle:
     """A."""
     a: httpx.Client
     b: httpx.Client
-    sink: Receiver
+    sink: SlowSink
     told: Receiver
     """Of A's events."""
     _numbers: Iterator[int] = field(default_factory=lambda: count(1))
@@ -132,8 +161,8 @@ def is_over(message: dict[str, Any]) -> bool:
     return message["state"] in ("Sent", "Delivered", "Failed")
 
 
-def refusal(code: str, number: int = 21606, **more: Any) -> Answer:
-    return Answer(422, body=json.dumps({"code": code, "number": number}).encode(), **more)
+def refusal(code: str, number: int = 21606) -> Answer:
+    return Answer(422, body=json.dumps({"code": code, "number": number}).encode())
 
 
 @pytest.fixture(scope="module")
@@ -146,7 +175,7 @@ def circle(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Circle]:
             server=a,
             a=stack.enter_context(client(a, transport=httpx.HTTPTransport(retries=2))),
             b=stack.enter_context(client(b)),
-            sink=stack.enter_context(Receiver()),
+            sink=stack.enter_context(SlowSink()),
             told=stack.enter_context(Receiver()),
         )
         script = {"source": SCRIPT.replace("SINK", f"{circle.sink.url}/sms"), "timeout": 20}
@@ -225,20 +254,20 @@ def test_a_way_that_says_ok_when_its_time_is_over_lets_a_go_before_the_sink_has_
     circle: Circle,
 ) -> None:
     patient = circle.way("ok in the end", budget_s=BUDGET_S, on_timeout="ok")
-    circle.sink.script(Answer(delay_s=SLOW_S))
-    sent = circle.send(patient)
-    assert circle.ended(sent)["state"] == "Sent"
-    [at_b] = circle.at_b(sent)
-    assert not is_over(at_b), "the sink has not answered, so it is too early to know"
+    with circle.sink.held():
+        sent = circle.send(patient)
+        assert circle.ended(sent)["state"] == "Sent"
+        [at_b] = circle.at_b(sent)
+        assert not is_over(at_b), "the sink has not answered, so it is too early to know"
     until(lambda: circle.at_b(sent)[0]["state"] == "Sent")
     assert len(circle.at_sink(sent)) == 1
 
 
 def test_a_way_that_says_timeout_leaves_a_in_doubt_and_b_goes_on(circle: Circle) -> None:
     strict = circle.way("timeout in the end", budget_s=BUDGET_S, on_timeout="timeout")
-    circle.sink.script(Answer(delay_s=SLOW_S))
-    sent = circle.send(strict)
-    message = circle.ended(sent)
+    with circle.sink.held():
+        sent = circle.send(strict)
+        message = circle.ended(sent)
     [attempt] = circle.attempts(sent)
     assert (message["state"], message["recipients"][0]["reason"]) == ("Failed", "timeout")
     assert (attempt["outcome"], attempt["reason"]) == ("unknown", "timeout")
@@ -252,11 +281,10 @@ def test_a_way_that_says_timeout_leaves_a_in_doubt_and_b_goes_on(circle: Circle)
 def test_a_repeat_after_a_timeout_gets_the_verdict_of_the_first_and_is_not_sent_again(
     circle: Circle,
 ) -> None:
-    again = circle.way(
-        "repeated", budget_s=BUDGET_S, on_timeout="timeout", retry_waits=[int(SLOW_S)]
-    )
-    circle.sink.script(refusal("delivery_rejected", delay_s=SLOW_S))
-    sent = circle.send(again)
+    again = circle.way("repeated", budget_s=BUDGET_S, on_timeout="timeout", retry_waits=[2])
+    with circle.sink.held(refusal("delivery_rejected")):
+        sent = circle.send(again)
+        until(lambda: any(one["outcome"] for one in circle.attempts(sent)))
     message = circle.ended(sent)
     last, first = circle.attempts(sent)
     assert (first["outcome"], first["reason"]) == ("unknown", "timeout")
@@ -281,11 +309,11 @@ def test_what_surely_did_not_go_out_is_tried_anew_when_a_repeats(circle: Circle)
 def test_a_killed_while_it_waits_for_b_asks_again_and_b_sends_once(
     circle: Circle, way: str
 ) -> None:
-    circle.sink.script(Answer(delay_s=SLOW_S))
-    sent = circle.send(way)
-    circle.sink.wait_until(lambda _: bool(circle.at_sink(sent)))
-    circle.server.kill()
-    circle.server.start()
+    with circle.sink.held():
+        sent = circle.send(way)
+        circle.sink.wait_until(lambda _: bool(circle.at_sink(sent)))
+        circle.server.kill()
+        circle.server.start()
     assert circle.ended(sent)["state"] == "Sent"
     assert circle.attempts(sent)[0]["attempt"] == 2, "it was not told the first time"
     assert (len(circle.at_b(sent)), len(circle.at_sink(sent))) == (1, 1)
