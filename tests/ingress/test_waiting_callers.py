@@ -236,6 +236,7 @@ async def test_a_channel_that_was_removed_is_told_as_our_trouble(world: Gate) ->
     await world.api.delete(f"/v1/channels/{added.json()['id']}")
     answer = await world.send()
     assert (answer.status_code, answer.json()["code"]) == (500, "unknown_error")
+    assert "channel of this ingress was removed" in answer.json()["description"]
     await world.change(budget_s=20)  # what is not touched need not be mended first
     await world.change(channel=None)
     assert (await world.send()).status_code == 200

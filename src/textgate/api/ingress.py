@@ -32,6 +32,11 @@ _NOBODYS = ("what is compared where nobody's address was asked, so that it takes
 _NO_SUCH_ADDRESS = Refusal(404, "there is no ingress at this address, or it is disabled")
 _WRONG = Refusal(401, "the signature was made with another secret, or over another body")
 _UNSIGNED = Refusal(401, "the request is not signed")
+_OWN_WORDS = {
+    "deviceId": "the channel of this ingress was removed or is disabled",
+    "id": "the Idempotency-Key is that of another message",
+}
+"""What is said of members that no caller of these doors has given, by their names."""
 
 log = structlog.get_logger("textgate.ingress")
 
@@ -84,9 +89,9 @@ async def _send(
     try:
         sent = await services.store.write(lambda tx: _store(tx, ingress, checked))
     except Invalid as wrong:  # the message keeps the rules, so it is the route
-        return Verdict(reason=Reason.NO_CHANNEL, description=wrong.message)
+        return Verdict(reason=Reason.NO_CHANNEL, description=_told(wrong))
     except TextgateError as wrong:
-        return Refusal(problem_of(wrong).status, wrong.message)
+        return Refusal(problem_of(wrong).status, _told(wrong))
     if sent.created:
         ACCEPTED.inc(f"ingress_{dialect.name}")
     wide["message"] = sent.message.id
@@ -98,6 +103,10 @@ async def _send(
         on_timeout=ingress.on_timeout,
         stopping=services.stopping,
     )
+
+
+def _told(wrong: TextgateError) -> str:
+    return _OWN_WORDS.get(wrong.field or "", wrong.message)
 
 
 def _check(dialect: Dialect, request: Request, ingress: Ingress) -> Checked:
