@@ -1,11 +1,13 @@
 """Where Deno is looked for, and what is said where there is none that runs."""
 
+import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
 from textgate.domain.errors import Unavailable
+from textgate.outbound import script
 from textgate.outbound.script.deno import Deno
 
 
@@ -34,6 +36,19 @@ async def test_without_deno_one_is_told_what_to_install() -> None:
         _ = Deno().path
     with pytest.raises(Unavailable, match=wanted):
         await Deno().version()
+
+
+async def test_a_deno_is_asked_for_its_version_once_and_again_when_it_was_replaced(
+    tmp_path: Path,
+) -> None:
+    asked = tmp_path / "asked"
+    there = program(tmp_path / "deno", f"echo x >> {asked}; echo deno 2.9.8")
+    deno = Deno(there)
+    assert [await deno.program(), await deno.program()] == [there, there]
+    assert asked.read_text() == "x\n"
+    program(tmp_path / "newer", "echo deno 1.41.3").rename(there)
+    with pytest.raises(Unavailable, match="too old"):
+        await deno.program()
 
 
 @pytest.mark.usefixtures("bare")
@@ -86,3 +101,20 @@ async def test_deno_is_started_in_an_empty_environment(
     monkeypatch.setenv("DENO_DIR", "/nowhere")
     counted = program(tmp_path / "deno", 'echo deno 2.9.8${DENO_DIR:+0.0}"."')
     assert await Deno(counted).version() == "2.9.8."
+
+
+def test_the_runner_is_sound_typescript() -> None:
+    """Checked as strictly as Deno does: nobody else reads its types."""
+    runner = Path(script.__file__).parent / "runner"
+    for command in (
+        ["check", "--quiet", "--no-config", "--no-lock", "--no-remote", "--no-npm"],
+        ["fmt", "--quiet", "--no-config", "--check", "--line-width", "100"],
+    ):
+        done = subprocess.run(
+            [Deno().path, *command, *sorted(runner.glob("*.ts"))],
+            env={"DENO_DIR": "/dev/null/deno", "NO_COLOR": "1"},
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
+        assert done.returncode == 0, done.stderr

@@ -157,7 +157,7 @@ async def test_the_runners_own_files_are_out_of_reach(scripts: Bench) -> None:
         const folder = new Error().stack.match(/file:\\/\\/\\/[^\\s)]*\\//)[0];
         const runner = await import(`${folder}runner.ts`);
         const said = [];
-        for (const name of ["builtins.ts", "realm.ts", "wire.ts", "console.ts", "imports.json"])
+        for (const name of ["builtins.ts", "realm.ts", "wire.ts", "fetch.ts", "imports.json"])
             said.push(await import(folder + name).then((it) => Object.keys(it), (it) => it.name));
         return [Object.keys(runner), said];
     """

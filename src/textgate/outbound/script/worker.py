@@ -61,6 +61,7 @@ class Worker:
         self._ready: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         self._calls: dict[int, Call] = {}
         self._fetches: dict[tuple[int, int], Exchange] = {}
+        self._last_fetch = 0
         self._count = 0
         self._stray = 0
         self._has_loaded = False
@@ -266,9 +267,10 @@ class Worker:
                 call.settle(_returned(body))
 
     def _fetch(self, call: Call, told: frames.Wanted, body: bytes) -> None:
-        key = (told.id, told.fetch)
-        if key in self._fetches:
+        if told.fetch <= self._last_fetch:
             raise frames.BadFrame("a second request of the same number")
+        self._last_fetch = told.fetch
+        key = (told.id, told.fetch)
         request = Request(told.method, told.url, told.redirect, told.headers, body)
 
         def deliver(answer: Answer | Refusal) -> None:

@@ -6,8 +6,7 @@
 // prototype, it reads arrays and bytes by index, and it uses no `for…of`, no spread and no
 // destructuring of arrays, all of which would ask `Array.prototype` for an iterator.
 //
-// A script could import this file by its address and get the same functions; nothing here is a
-// capability, and none of it can be changed.
+// Nothing here is a capability, and none of it can be changed.
 
 // deno-lint-ignore-file no-explicit-any
 type Method = (this: any, ...args: any[]) => any;
@@ -32,15 +31,25 @@ function getter(prototype: object, name: PropertyKey): (self: any) => any {
 // Primitives and JSON.
 export const { parse, stringify } = JSON;
 export const toText = String;
-export const slice = method(String.prototype, "slice") as (text: string, a: number, b: number) => string;
-export const wellFormed = method(String.prototype as any, "toWellFormed") as (text: string) => string;
+export const slice = method(String.prototype, "slice") as (
+  text: string,
+  a: number,
+  b: number,
+) => string;
+export const wellFormed = method(String.prototype as any, "toWellFormed") as (
+  text: string,
+) => string;
 
 // Bytes. `length` is an accessor of the prototype, so even it may be a stranger's.
 const typedArray = getPrototypeOf(Uint8Array.prototype)!;
 export const Bytes = Uint8Array;
 export const lengthOf = getter(typedArray, "length") as (bytes: Uint8Array) => number;
-export const copyInto = method(typedArray, "set") as (to: Uint8Array, from: Uint8Array, at: number) => void;
-// It makes its result with the constructor that it finds: locked in runner.ts, as `then` is.
+export const copyInto = method(typedArray, "set") as (
+  to: Uint8Array,
+  from: Uint8Array,
+  at: number,
+) => void;
+/** It makes its result with the constructor that it finds: runner.ts locks that, as it locks `then`. */
 export const part = method(typedArray, "slice") as (
   bytes: Uint8Array<ArrayBuffer>,
   from: number,
@@ -49,7 +58,7 @@ export const part = method(typedArray, "slice") as (
 const encoder = new TextEncoder(), decoder = new TextDecoder();
 const encodeText = method(TextEncoder.prototype, "encode");
 const decodeBytes = method(TextDecoder.prototype, "decode");
-export const encode = (text: string): Uint8Array => encodeText(encoder, text);
+export const encode = (text: string): Uint8Array<ArrayBuffer> => encodeText(encoder, text);
 export const decode = (bytes: Uint8Array): string => decodeBytes(decoder, bytes);
 
 // Promises. runner.ts locks what an `await` asks of them before a script runs.
@@ -66,8 +75,12 @@ export const NativeTypeError = TypeError, NativeStream = ReadableStream;
 export const requestMethod = getter(Request.prototype, "method") as (request: Request) => string;
 export const requestUrl = getter(Request.prototype, "url") as (request: Request) => string;
 export const requestHeaders = getter(Request.prototype, "headers") as (request: Request) => Headers;
-export const requestRedirect = getter(Request.prototype, "redirect") as (request: Request) => string;
-export const requestSignal = getter(Request.prototype, "signal") as (request: Request) => AbortSignal;
+export const requestRedirect = getter(Request.prototype, "redirect") as (
+  request: Request,
+) => string;
+export const requestSignal = getter(Request.prototype, "signal") as (
+  request: Request,
+) => AbortSignal;
 export const requestBytes = method(Request.prototype, "arrayBuffer") as (
   request: Request,
 ) => Promise<ArrayBuffer>;
@@ -80,9 +93,19 @@ export const appendHeader = method(Headers.prototype, "append") as (
   name: string,
   value: string,
 ) => void;
-export const cloneResponse = method(Response.prototype, "clone") as (response: Response) => Response;
-export const isAborted = getter(AbortSignal.prototype, "aborted") as (signal: AbortSignal) => boolean;
-export const abortReason = getter(AbortSignal.prototype, "reason") as (signal: AbortSignal) => unknown;
+export const cloneResponse = method(Response.prototype, "clone") as (
+  response: Response,
+) => Response;
+export const isAborted = getter(AbortSignal.prototype, "aborted") as (
+  signal: AbortSignal,
+) => boolean;
+export const abortReason = getter(AbortSignal.prototype, "reason") as (
+  signal: AbortSignal,
+) => unknown;
+export const failStream = method(ReadableStreamDefaultController.prototype, "error") as (
+  controller: ReadableStreamDefaultController,
+  problem: unknown,
+) => void;
 export const listen = method(EventTarget.prototype, "addEventListener") as (
   target: EventTarget,
   name: string,
@@ -94,7 +117,8 @@ export const reasonOf = getter(PromiseRejectionEvent.prototype, "reason") as (
   event: PromiseRejectionEvent,
 ) => unknown;
 
-// Time. `clearTimeout` also ends intervals.
+// Memory and time. `clearTimeout` also ends intervals.
+export const NativeBlob = Blob, createAddress = URL.createObjectURL;
 export const startTimer = setTimeout, startInterval = setInterval, stopTimer = clearTimeout;
 export const microtask = queueMicrotask;
 export const now: () => number = performance.now.bind(performance);
@@ -105,6 +129,6 @@ export function table<T>(): Record<PropertyKey, T> {
 }
 
 /** A property that is only `value`; a plain literal would take `get` from a changed prototype. */
-export function only(value: unknown, enumerable = false): PropertyDescriptor {
-  return { __proto__: null, value, writable: true, enumerable, configurable: true } as any;
+export function only(value: unknown): PropertyDescriptor {
+  return { __proto__: null, value, writable: true, enumerable: false, configurable: true } as any;
 }

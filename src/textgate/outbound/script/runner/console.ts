@@ -42,9 +42,9 @@ export function makeConsole(
   };
   const at = (level: string) => (...things: any[]) => line(level, things);
   const name = (label: unknown) => (label === undefined ? "default" : toText(label));
-  const time = (label: unknown, rest: unknown[]) => {
+  const time = (label: unknown) => {
     const begun = times[name(label)];
-    if (begun !== undefined) line("log", [`${name(label)}: ${now() - begun} ms`, show(rest, inspect)]);
+    if (begun !== undefined) line("log", [`${name(label)}: ${now() - begun} ms`]);
   };
   return {
     log: at("log"),
@@ -69,9 +69,9 @@ export function makeConsole(
     time: (label?: unknown) => {
       times[name(label)] = now();
     },
-    timeLog: (label?: unknown, ...rest: any[]) => time(label, rest),
+    timeLog: (label?: unknown) => time(label),
     timeEnd: (label?: unknown) => {
-      time(label, []);
+      time(label);
       delete times[name(label)];
     },
     timeStamp: () => {},

@@ -2,7 +2,8 @@
 
 // deno-lint-ignore-file no-explicit-any
 import { apply, defineProperty, deleteProperty, getOwnPropertyDescriptor } from "./builtins.ts";
-import { getPrototypeOf, ownKeys, preventExtensions, table } from "./builtins.ts";
+import { getPrototypeOf, NativeTypeError, ownKeys, preventExtensions } from "./builtins.ts";
+import { table, toText } from "./builtins.ts";
 
 /**
  * The globals that stay. Everything else goes, also what a newer Deno may bring: `Deno`, `process`,
@@ -55,13 +56,12 @@ export function furnish(ours: Record<string, unknown>): void {
 /** Every object that the language and Deno bring along, found by walking from the globals. */
 export function intrinsics(): object[] {
   const found = new Set<object>();
-  const visit = (thing: unknown) => {
-    const isObject = (typeof thing === "object" && thing !== null) || typeof thing === "function";
-    if (!isObject || thing === globalThis || found.has(thing as object)) return;
-    found.add(thing as object);
-    visit(getPrototypeOf(thing as object));
-    for (const key of ownKeys(thing as object)) {
-      const property = getOwnPropertyDescriptor(thing as object, key)!;
+  const visit = (thing: any) => {
+    if (Object(thing) !== thing || thing === globalThis || found.has(thing)) return;
+    found.add(thing);
+    visit(getPrototypeOf(thing));
+    for (const key of ownKeys(thing)) {
+      const property = getOwnPropertyDescriptor(thing, key)!;
       visit(property.value);
       visit(property.get);
       visit(property.set);
@@ -120,8 +120,16 @@ function lockProperty(object: object, key: PropertyKey): void {
   if (property === undefined || !property.configurable) return;
   const locked = table<unknown>();
   locked.configurable = false;
-  if ("value" in property) locked.writable = false;
+  if (isData(property)) locked.writable = false;
   defineProperty(object, key, locked as PropertyDescriptor);
+}
+
+/**
+ * Whether a property is a value and no accessor. Asked so that no prototype can answer: of a value,
+ * `writable` is the property's own.
+ */
+function isData(property: PropertyDescriptor): boolean {
+  return getOwnPropertyDescriptor(property, "writable") !== undefined;
 }
 
 /**
@@ -131,7 +139,7 @@ function lockProperty(object: object, key: PropertyKey): void {
 function soften(prototype: object, key: PropertyKey): void {
   const property = getOwnPropertyDescriptor(prototype, key);
   if (property === undefined || !property.configurable) return;
-  if (!("value" in property)) return lockProperty(prototype, key);
+  if (!isData(property)) return lockProperty(prototype, key);
   const value = property.value, enumerable = property.enumerable;
   const accessor = table<unknown>();
   accessor.configurable = false;
@@ -141,7 +149,7 @@ function soften(prototype: object, key: PropertyKey): void {
   };
   accessor.set = function (this: object, mine: unknown) {
     if (this === prototype) {
-      throw new NativeTypeError(`${text(key)} belongs to all calls and cannot be changed`);
+      throw new NativeTypeError(`${toText(key)} belongs to all calls and cannot be changed`);
     }
     const own = table<unknown>();
     own.value = mine;
@@ -150,9 +158,6 @@ function soften(prototype: object, key: PropertyKey): void {
   };
   defineProperty(prototype, key, accessor as PropertyDescriptor);
 }
-
-const NativeTypeError = TypeError;
-const text = String;
 
 /** Objects that nothing of a script's own inherits from, or that V8 is only fast with as they are. */
 function strict(thing: object): boolean {

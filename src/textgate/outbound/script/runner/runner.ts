@@ -9,18 +9,20 @@
 
 // deno-lint-ignore-file no-explicit-any
 import * as own from "./builtins.ts";
-import { apply, defineProperty, freeze, now, only, parse, slice, table, then } from "./builtins.ts";
+import { apply, freeze, parse, slice, table, then } from "./builtins.ts";
 import { makeConsole, show } from "./console.ts";
+import { makeFetch, type Pending, respond } from "./fetch.ts";
 import * as realm from "./realm.ts";
+import { makeTimers } from "./timers.ts";
 import { frame, quote, readLength, SECRET_LENGTH } from "./wire.ts";
 
 // --- what is taken before the realm is emptied ---
 
-const { read: readFd, writeSync: writeFd } = (globalThis as any).process
-  .getBuiltinModule("node:fs");
-const { AsyncLocalStorage } = (globalThis as any).process.getBuiltinModule("node:async_hooks");
-const { builtinModules } = (globalThis as any).process.getBuiltinModule("node:module");
-const exit: (code: number) => never = (globalThis as any).process.reallyExit;
+const { process } = globalThis as any;
+const { read: readFd, writeSync: writeFd } = process.getBuiltinModule("node:fs");
+const { AsyncLocalStorage } = process.getBuiltinModule("node:async_hooks");
+const builtinModules: string[] = process.getBuiltinModule("node:module").builtinModules;
+const exit: (code: number) => never = process.reallyExit; // without the events that a script could hear
 const inspectThing = Deno.inspect;
 const inspectOptions = freeze({ __proto__: null, depth: 4, strAbbreviateSize: 10_000 } as any);
 const inspect = (thing: unknown): string => inspectThing(thing, inspectOptions);
@@ -44,25 +46,20 @@ interface Call {
   characters: number;
 }
 
-interface Pending {
-  resolve: (response: Response) => void;
-  reject: (problem: unknown) => void;
-}
-
 const MOST_LINES = 500;
 const MOST_CHARACTERS = 65_536; // of all lines of a call
 const MOST_TEXT = 8_192; // characters of a message or a stack
-const MOST_BODY = 1_048_576; // bytes of a request's body, or of a result
-const MOST_URL = 16_000, MOST_HEADERS = 100, MOST_HEADER_TEXT = 32_768; // characters
+const MOST_VALUE = 1_048_576; // bytes of a result
+
 const calls = table<Call>();
 
 // Which call runs is told by Deno's async context, so concurrent ones are never mixed up.
 const context = new AsyncLocalStorage();
 const { run: runIn, getStore } = AsyncLocalStorage.prototype;
-const within = (call: Call, work: () => void): void => apply(runIn, context, [call, work]);
 
+/** The call whose code runs now, if it is not over. */
 function current(): Call | undefined {
-  const call = apply(getStore, context, []) as Call | undefined;
+  const call: Call | undefined = apply(getStore, context, []);
   return call !== undefined && call.open ? call : undefined;
 }
 
@@ -72,7 +69,7 @@ let secret = new own.Bytes(SECRET_LENGTH); // the host's first frame brings it
 const waiting = table<Uint8Array>();
 let firstWaiting = 0, nextWaiting = 0, flushing = false;
 
-/** Send a frame, at the end of this turn; `flush` does it now. */
+/** Send a frame at the end of this turn, with all others of it. `head` is JSON. */
 function send(head: string, body: Uint8Array | null = null): void {
   waiting[nextWaiting] = frame(secret, head, body);
   nextWaiting++;
@@ -81,11 +78,11 @@ function send(head: string, body: Uint8Array | null = null): void {
   own.microtask(flush);
 }
 
+/** Send what waits now. */
 function flush(): void {
   flushing = false;
   while (firstWaiting < nextWaiting) {
     const bytes = waiting[firstWaiting], length = own.lengthOf(bytes);
-    // A pipe whose other end is gone: then so are we.
     let written = 0;
     while (written < length) written += writeFd(1, bytes, written, length - written, null);
     delete waiting[firstWaiting];
@@ -118,7 +115,10 @@ function printUncaught(where: string, problem: unknown): void {
   if (printing() !== undefined) print("error", `Uncaught${where}: ${show(problem, inspect)}`);
 }
 
-/** What a thrown thing says of itself. Reading it can run the script's code, which can throw. */
+/**
+ * What a thrown thing says of itself, as members of a frame's head. Reading it can run the script's
+ * code, which can throw.
+ */
 function describe(thrown: any): string {
   let message = "", stack = "";
   try {
@@ -140,19 +140,20 @@ function describe(thrown: any): string {
 
 // --- calls ---
 
-let source: string | null = null;
+let source = ""; // the host's first frame brings it
 let loading: Promise<(payload: unknown, context: unknown) => unknown> | null = null;
-const things: object[] = [];
+const things: object[] = []; // what is closed when the script is loaded
 
-/** Load the script, once; on behalf of the call that comes first. */
+/** Load the script, once: on behalf of the call that comes first. */
 function loaded() {
   if (loading !== null) return loading;
-  const blob = new NativeBlob([source!], { type: "application/typescript" });
-  const address = createAddress(blob);
-  source = null;
-  // Not `async`: an await would run through whatever the script has made of its own promises.
+  // From memory. Errors have the address of the blob and the lines and columns of the source.
+  const address = own.createAddress(
+    new own.NativeBlob([source], { type: "application/typescript" }),
+  );
+  source = "";
   loading = new own.NativePromise((resolve, reject) => {
-    then(import(address) as Promise<any>, (module) => {
+    then(import(address), (module) => {
       realm.close(things);
       const entry = module.default;
       if (typeof entry === "function") resolve(entry);
@@ -162,10 +163,8 @@ function loaded() {
   return loading;
 }
 
-const NativeBlob = Blob, createAddress = URL.createObjectURL;
-
 function begin(id: number, secrets: Record<string, string>, payload: string): void {
-  const call: Call = {
+  const call = {
     __proto__: null,
     id,
     open: true,
@@ -173,20 +172,22 @@ function begin(id: number, secrets: Record<string, string>, payload: string): vo
     fetches: table<Pending>(),
     lines: 0,
     characters: 0,
-  } as any;
+  } as Call;
   calls[id] = call;
-  within(call, () => {
-    then(loaded(), (entry) => {
-      try {
-        const result = entry(parse(payload), surroundings(secrets));
-        // A promise, a thenable or a value.
-        const settled = new own.NativePromise((resolve) => resolve(result));
-        then(settled, (value) => finish(call, value), (thrown) => fail(call, "threw", thrown));
-      } catch (thrown) {
-        fail(call, "threw", thrown);
-      }
-    }, (thrown) => fail(call, "unloaded", thrown));
-  });
+  apply(runIn, context, [call, () => start(call, secrets, payload)]);
+}
+
+function start(call: Call, secrets: Record<string, string>, payload: string): void {
+  then(loaded(), (entry) => {
+    try {
+      const result = entry(parse(payload), surroundings(secrets));
+      // A promise, a thenable or a value.
+      const settled = new own.NativePromise((resolve) => resolve(result));
+      then(settled, (value) => finish(call, value), (thrown) => fail(call, "threw", thrown));
+    } catch (thrown) {
+      fail(call, "threw", thrown);
+    }
+  }, (thrown) => fail(call, "unloaded", thrown));
 }
 
 /** The second argument: `{secrets}`, frozen, and without names that come from a prototype. */
@@ -210,14 +211,14 @@ function finish(call: Call, value: unknown): void {
     return send(`{"t":"nothing","id":${call.id}}`);
   }
   const bytes = own.encode(own.wellFormed(text));
-  if (own.lengthOf(bytes) > MOST_BODY) {
+  if (own.lengthOf(bytes) > MOST_VALUE) {
     return fail(call, "threw", new own.NativeTypeError("the script returned more than 1 MiB"));
   }
   end(call);
   send(`{"t":"value","id":${call.id}}`, bytes);
 }
 
-function fail(call: Call, what: string, thrown: unknown): void {
+function fail(call: Call, what: "threw" | "unloaded", thrown: unknown): void {
   if (!call.open) return;
   const description = describe(thrown);
   end(call);
@@ -234,157 +235,18 @@ function end(call: Call): void {
   call.fetches = table<Pending>();
 }
 
-// --- what a script finds ---
-
-let timers = 0;
-
-function startTimer(repeats: boolean, work: unknown, wait: unknown, given: unknown[]): number {
-  const call = current();
-  if (typeof work !== "function") throw new own.NativeTypeError("a timer needs a function");
-  if (call === undefined) return 0;
-  timers++;
-  const id = timers;
-  const due = () => {
-    if (!call.open) return;
-    if (!repeats) delete call.timers[id];
-    try {
-      apply(work as any, undefined, given);
-    } catch (thrown) {
-      printUncaught(" in a timer", thrown);
-    }
-  };
-  const start: any = repeats ? own.startInterval : own.startTimer;
-  call.timers[id] = start(due, wait);
-  return id;
-}
-
-function stopTimer(id: unknown): void {
-  const call = current();
-  if (call === undefined || typeof id !== "number" || !(id in call.timers)) return;
-  own.stopTimer(call.timers[id]);
-  delete call.timers[id];
-}
-
-let fetches = 0;
-
-function fetch(input: any, init?: any): Promise<Response> {
-  return new own.NativePromise((resolve, reject) => {
-    const call = current();
-    if (call === undefined) {
-      throw new own.NativeTypeError("fetch is over: the call that it belongs to has ended");
-    }
-    // Deno's own class: it checks everything as in any browser, and throws the same errors.
-    const request = new own.NativeRequest(input, init);
-    const signal = own.requestSignal(request);
-    if (own.isAborted(signal)) return reject(own.abortReason(signal));
-    then(own.requestBytes(request), (body) => {
-      ask(call, request, signal, new own.Bytes(body), { __proto__: null, resolve, reject } as any);
-    }, reject);
-  });
-}
-
-function ask(call: Call, request: Request, signal: AbortSignal, body: Uint8Array, back: Pending): void {
-  if (own.isAborted(signal)) return back.reject(own.abortReason(signal));
-  if (!call.open) return;
-  const address = own.requestUrl(request), verb = own.requestMethod(request);
-  let headers = "", count = 0, characters = 0, longest = verb.length;
-  own.eachHeader(own.requestHeaders(request), (value, name) => {
-    headers += `${headers ? "," : ""}[${quote(name)},${quote(value)}]`;
-    count++;
-    characters += name.length + value.length;
-    if (name.length > longest) longest = name.length;
-  });
-  // The host looks again; a frame beyond its limits would cost this process its life.
-  const tooMuch = own.lengthOf(body) > MOST_BODY
-    ? "the body is larger than 1 MiB"
-    : address.length > MOST_URL
-    ? "the URL is too long"
-    : count > MOST_HEADERS || characters > MOST_HEADER_TEXT || longest > 200
-    ? "the headers are too many or too long"
-    : verb.length > 32
-    ? "the method is too long"
-    : null;
-  if (tooMuch !== null) return back.reject(new own.NativeTypeError(`the request failed: ${tooMuch}`));
-  fetches++;
-  const id = fetches;
-  call.fetches[id] = back;
-  own.listen(signal, "abort", () => {
-    if (!(id in call.fetches)) return;
-    delete call.fetches[id];
-    send(`{"t":"abort","id":${call.id},"fetch":${id}}`);
-    back.reject(own.abortReason(signal));
-  });
-  const redirect = quote(own.requestRedirect(request));
-  const method = quote(verb), url = quote(address);
-  send(
-    `{"t":"fetch","id":${call.id},"fetch":${id},"method":${method},"url":${url},` +
-      `"redirect":${redirect},"headers":[${headers}]}`,
-    body,
-  );
-}
-
-/** What the host says of an answer. */
-interface Answer {
-  status: number;
-  phrase: string;
-  url: string;
-  redirected: boolean;
-  truncated: boolean;
-  headers: [string, string][];
-}
-
-function respond(answer: Answer, body: Uint8Array): Response {
-  const headers = new own.NativeHeaders();
-  for (let at = 0; at < answer.headers.length; at++) {
-    own.appendHeader(headers, answer.headers[at][0], answer.headers[at][1]);
-  }
-  const { status } = answer;
-  const isEmpty = status === 204 || status === 205 || status === 304;
-  const init: any = table<unknown>();
-  init.status = status > 599 ? 599 : status; // the class knows no higher one
-  init.statusText = answer.phrase;
-  init.headers = headers;
-  const content: any = isEmpty ? null : answer.truncated ? broken() : body;
-  return dress(new own.NativeResponse(content, init), answer);
-}
-
-/** Give a response what only fetch can give it. */
-function dress(response: Response, answer: Answer): Response {
-  defineProperty(response, "url", only(answer.url));
-  defineProperty(response, "redirected", only(answer.redirected));
-  defineProperty(response, "type", only("basic"));
-  if (answer.status > 599) {
-    defineProperty(response, "status", only(answer.status));
-    defineProperty(response, "ok", only(false));
-  }
-  defineProperty(response, "clone", only(() => dress(own.cloneResponse(response), answer)));
-  return response;
-}
-
-/** The body of an answer that was longer than what is kept of it. */
-function broken(): ReadableStream {
-  const stream: any = table<unknown>();
-  stream.start = (controller: any) =>
-    failStream(controller, new own.NativeTypeError("the body of the answer is longer than 64 KiB"));
-  return new own.NativeStream(stream);
-}
-
-const failStream = (() => {
-  const { error } = ReadableStreamDefaultController.prototype;
-  return (controller: any, problem: unknown) => apply(error, controller, [problem]);
-})();
-
 // --- in ---
 
-function hear(head: any, body: Uint8Array): void {
-  const call = calls[head.id] as Call | undefined;
+/** Do what the host says. */
+function hear(head: any, body: Uint8Array<ArrayBuffer>): void {
+  const call: Call | undefined = calls[head.id];
   if (head.t === "call") {
     begin(head.id, head.secrets, own.decode(body));
   } else if (head.t === "ping") {
     send(`{"t":"pong","n":${head.n}}`);
     flush();
   } else if (head.t === "load") {
-    secret = own.encode(head.secret) as any;
+    secret = own.encode(head.secret);
     source = own.decode(body);
     send(`{"t":"ready"}`);
   } else if (call === undefined) {
@@ -401,38 +263,34 @@ function hear(head: any, body: Uint8Array): void {
 
 let held = new own.Bytes(65_536), used = 0;
 
+/** Take the frames that are complete out of what was read, and make room for the next one. */
 function take(): void {
   let at = 0;
   while (used - at >= 8) {
     const length = readLength(held, at);
     if (used - at - 4 < length) break;
-    const headLength = readLength(held, at + 4), bodyLength = length - 4 - headLength;
-    const head = copy(at + 8, headLength), body = copy(at + 8 + headLength, bodyLength);
+    const start = at + 8, middle = start + readLength(held, at + 4);
     at += 4 + length;
-    hear(parse(own.decode(head)), body);
+    hear(parse(own.decode(own.part(held, start, middle))), own.part(held, middle, at));
   }
-  const left = used - at;
+  const left = used - at, capacity = own.lengthOf(held);
   const needed = left >= 4 ? readLength(held, at) + 4 : 0;
-  const capacity = own.lengthOf(held);
   if (at || needed > capacity) {
     const next = new own.Bytes(needed > capacity ? needed : capacity);
-    own.copyInto(next, copy(at, left), 0);
+    own.copyInto(next, own.part(held, at, used), 0);
     held = next;
     used = left;
   }
 }
 
-function copy(from: number, length: number): Uint8Array<ArrayBuffer> {
-  return own.part(held, from, from + length);
-}
-
 function listen(): void {
-  readFd(0, held, used, own.lengthOf(held) - used, null, (problem: unknown, count: number) => {
+  const heard = (problem: unknown, count: number) => {
     if (problem !== null || !count) exit(0); // the host is gone
     used += count;
     take();
     listen();
-  });
+  };
+  readFd(0, held, used, own.lengthOf(held) - used, null, heard);
 }
 
 // --- begin ---
@@ -444,24 +302,25 @@ for (const name of builtinModules) {
   }
 }
 
-const consoleOfOurs = makeConsole(print, inspect, () => printing() !== undefined);
-
 // An error that nobody catches ends a process of Deno's. Here it is one line of the call's output.
-own.listen(globalThis, "error", (event: any) => {
+own.listen(globalThis, "error", (event) => {
   own.preventDefault(event);
   printUncaught("", own.errorOf(event));
 });
-own.listen(globalThis, "unhandledrejection", (event: any) => {
+own.listen(globalThis, "unhandledrejection", (event) => {
   own.preventDefault(event);
   printUncaught(" in a promise", own.reasonOf(event));
 });
 
+const { startTimer, stopTimer } = makeTimers(current, printUncaught);
 realm.furnish({
   window: globalThis, // as in the Deno that Authgear runs
-  console: consoleOfOurs,
-  fetch,
-  setTimeout: (work: unknown, wait?: unknown, ...given: any[]) => startTimer(false, work, wait, given),
-  setInterval: (work: unknown, wait?: unknown, ...given: any[]) => startTimer(true, work, wait, given),
+  console: makeConsole(print, inspect, () => printing() !== undefined),
+  fetch: makeFetch(current, send),
+  setTimeout: (work: unknown, wait?: unknown, ...given: unknown[]) =>
+    startTimer(false, work, wait, given),
+  setInterval: (work: unknown, wait?: unknown, ...given: unknown[]) =>
+    startTimer(true, work, wait, given),
   clearTimeout: stopTimer,
   clearInterval: stopTimer,
   reportError: (problem: unknown) => printUncaught("", problem),
@@ -470,8 +329,8 @@ realm.takeStock();
 for (const thing of realm.intrinsics()) things.push(thing);
 // What Deno itself uses, when it reads our pipe for us, must not be the script's either.
 const bytesPrototype = own.getPrototypeOf(Uint8Array.prototype)!;
-const bytesClass = bytesPrototype.constructor;
-for (const thing of [Promise, Promise.prototype, Uint8Array, bytesClass]) realm.lock(thing);
+for (const thing of [Promise, Promise.prototype, Uint8Array, bytesPrototype.constructor]) {
+  realm.lock(thing);
+}
 for (const thing of [Uint8Array.prototype, bytesPrototype]) realm.lock(thing);
 listen();
-export {};
