@@ -89,7 +89,8 @@ def stopped_deno(folder: Path, *, ends: int = 0, held: bool = False) -> Stopped:
     """Make one that ends with the status ``ends``; if ``held``, when ``may_end`` exists."""
     one = Stopped(folder / "deno", folder / "starts", folder / "may-end")
     one.path.write_text(
-        f"#!/bin/sh\necho x >> {one.starts}\n"
+        '#!/bin/sh\n[ "$1" = --version ] && exec echo deno 2.9.8\n'
+        f"echo x >> {one.starts}\n"
         f"while [ ! -e {one.may_end} ]; do /bin/sleep 0.02; done\nexit {ends}\n"
     )
     one.path.chmod(0o755)

@@ -200,13 +200,30 @@ async def test_without_deno_it_is_said_what_to_install(tmp_path: Path) -> None:
             await at.prepare(END)
 
 
+@pytest.mark.parametrize(
+    ("says", "why"), [("", "it does not tell its version.*install"), ("deno 1.41.3", "too old")]
+)
+async def test_a_program_that_is_no_deno_for_scripts_lets_none_pass(
+    tmp_path: Path, says: str, why: str
+) -> None:
+    program = tmp_path / "deno"
+    program.write_text(f"#!/bin/sh\necho {says}\n")
+    program.chmod(0o755)
+    async with desk(Deno(program)) as at:
+        with pytest.raises(Unavailable, match=why):
+            await at.prepare(END)
+
+
 async def test_secrets_of_the_server_are_not_in_the_environment_of_a_check(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TEXTGATE_MASTER_KEY", "sesame")
     seen = tmp_path / "seen"
     spy = tmp_path / "deno"
-    spy.write_text(f"#!/bin/sh\n/usr/bin/env > {seen}\npwd >> {seen}\nls >> {seen}\n")
+    spy.write_text(
+        '#!/bin/sh\n[ "$1" = --version ] && exec echo deno 2.9.8\n'
+        f"/usr/bin/env > {seen}\npwd >> {seen}\nls >> {seen}\n"
+    )
     spy.chmod(0o755)
     async with desk(Deno(spy)) as at:
         await at.prepare(END)

@@ -26,6 +26,7 @@ class Deno:
     def __init__(self, path: Path | None = None) -> None:
         self._path = path
         self._found: Path | None = None
+        self._proven: tuple[Path, int] | None = None
         self._internal: tuple[Path, frozenset[str]] | None = None
 
     @property
@@ -46,6 +47,18 @@ class Deno:
         if (named := shutil.which("deno")) is not None:
             return Path(named).absolute()
         raise Unavailable(f"scripts need Deno, which is missing here: {_INSTALL}")
+
+    async def program(self) -> Path:
+        """Return the program, once it has told its version. Raises Unavailable as ``version`` does.
+
+        What is no Deno may end without a word, which would look like a check that found nothing.
+        """
+        path = self.path
+        seen = path, path.stat().st_ctime_ns  # another one when it is replaced
+        if self._proven != seen:
+            await self.version()
+            self._proven = seen
+        return path
 
     async def internal_modules(self) -> frozenset[str]:
         """Return the names of its own modules, which no script may import. Raises Unavailable."""

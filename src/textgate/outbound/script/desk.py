@@ -188,7 +188,7 @@ class Desk:
         self._forget()
         if (kept := self._programs.get(key)) is not None:
             return kept[1]
-        deno = self._deno.path
+        deno = await self._deno.program()
         async with self._gate:
             script = await _read(source)
         self._insist(script)
