@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from textgate.outbound.guard import Guard
 from textgate.outbound.http import Failure, FailureKind, HttpClient, Reply
 from textgate.outbound.recorder import MAX_BODY, MAX_EXCHANGES, MAX_URL, Recorder
 from textgate.testing.far_side import FarSide, Say
@@ -84,6 +85,21 @@ async def test_a_failure_is_remembered_with_its_words_and_whether_a_byte_left(
     assert one.failure is not None
     assert (one.failure.kind, one.failure.detail) == (FailureKind.BROKEN, failed.detail)
     assert one.request.sent is failed.sent is True
+
+
+async def test_a_failure_that_repeats_a_secret_is_remembered_without_it() -> None:
+    async def nobody(host: str, port: int) -> list[str]:
+        return []
+
+    http = HttpClient(Guard(resolve=nobody), user_agent="Textgate/test")
+    recorder = Recorder(http, ["key-of-the-account"])
+    failed = await recorder.request("GET", "https://key-of-the-account.example/", timeout=5)
+    await http.close()
+    [one] = recorder.exchanges
+    assert isinstance(failed, Failure)
+    assert failed.detail == "key-of-the-account.example cannot be resolved"
+    assert one.failure is not None
+    assert one.failure.detail == "….example cannot be resolved"
 
 
 async def test_a_call_that_was_given_up_is_there_without_an_end(
