@@ -152,6 +152,8 @@ HARMLESS = [
     ("const deep = () => deep(); deep()", Threw),
     ("const deep = () => { console.log('x'); deep() }; deep()", Threw),
     ("const deep = () => { fetch('http://['); deep() }; deep()", Threw),
+    ("return new Uint8Array(2 ** 30).fill(1).length", Threw),
+    ("return new WebAssembly.Memory({initial: 16000}).buffer.byteLength", Threw),
     ("let a = []; for (let n = 0; n < 1e5; n++) a = [a]; return a", Threw),
     ("for (let n = 0; n < 1e4; n++) Promise.reject(new Error(n)); throw 1", Threw),
     ("addEventListener('unload', () => { for (;;); }); dispatchEvent(new Event('x')); throw 1",
