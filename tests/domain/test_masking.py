@@ -1,5 +1,6 @@
 """What a far side says, made fit for people."""
 
+import time
 from typing import Any
 
 import pytest
@@ -8,6 +9,7 @@ from hypothesis import strategies as st
 
 from textgate.domain.masking import (
     DETAIL_LIMIT,
+    LONGEST_SENT,
     ONE_TIME,
     mask_digits,
     mask_echo,
@@ -64,6 +66,28 @@ def test_a_code_that_was_part_of_the_message_is_known() -> None:
     assert repeats("4915112345678", SENT)
     assert not repeats("30007", SENT)
     assert not repeats("is", SENT)
+
+
+TOO_LONG = ["one word", "x" * LONGEST_SENT]
+
+
+def test_who_answers_to_a_very_long_message_is_not_quoted() -> None:
+    assert mask_echo("spam", TOO_LONG) == "…"
+    assert mask_echo(" ", TOO_LONG) == ""
+    assert mask_echo("spam", TOO_LONG[1:]) == "spam"
+    assert repeats("30007", TOO_LONG)
+    assert not repeats("30007", TOO_LONG[1:])
+    assert not repeats("E1", TOO_LONG)
+
+
+@pytest.mark.parametrize(
+    "sent", [["x" * LONGEST_SENT], [f"variable {n:04}" for n in range(LONGEST_SENT // 13)]]
+)
+def test_no_message_takes_long_to_look_for(sent: list[str]) -> None:
+    heard = " ".join(f"word{n}" for n in range(200))
+    began = time.process_time()
+    assert mask_echo(heard, sent)
+    assert time.process_time() - began < 1  # and many times that where each pair is compared
 
 
 @given(st.text(max_size=300), st.lists(st.text(max_size=60), max_size=3))

@@ -1,7 +1,7 @@
 """What a far side says, made fit for people who must not read numbers, texts or codes in it."""
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 DETAIL_LIMIT = 200
@@ -16,6 +16,9 @@ _SHORTEST_SECRET = 4
 _QUOTE = 12
 """Characters in a row that are taken for a quotation and not for chance."""
 _READ = 4 * DETAIL_LIMIT
+LONGEST_SENT = 100_000
+"""Characters of a message that an echo is looked for in, or it would take seconds. Whoever answers
+to a longer one is not quoted at all."""
 
 
 def mask_digits(text: str, limit: int = DETAIL_LIMIT) -> str:
@@ -35,12 +38,13 @@ def mask_echo(text: str, sent: Iterable[str], limit: int = DETAIL_LIMIT) -> str:
     digit, as codes do; in either case whatever the capitals.
     """
     heard = _BLANKS.sub(" ", text[:_READ])
+    originals = list(sent)
+    if is_too_long(originals):
+        return HIDDEN if heard.strip() else ""
     hide = bytearray(len(heard))
-    folded = _fold(heard)
-    for original in sent:
-        said = _fold(_BLANKS.sub(" ", original).strip())
-        for start, end in (*_passages(folded, said), *_codes(folded, said)):
-            hide[start:end] = b"\1" * (end - start)
+    folded, said = _fold(heard), [_fold(_BLANKS.sub(" ", one).strip()) for one in originals]
+    for start, end in (*_passages(folded, said), *_codes(folded, said)):
+        hide[start:end] = b"\1" * (end - start)
     shown = re.sub(
         "\0+", HIDDEN, "".join("\0" if h else c for c, h in zip(heard, hide, strict=True))
     )
@@ -67,10 +71,17 @@ def mask_one_time(text: str | None, context: dict[str, Any] | None) -> tuple[str
     return text, {**(context or {}), "template_variables": hidden}
 
 
-def repeats(text: str, sent: Iterable[str]) -> bool:
-    """Whether ``text`` as a whole is found in one of the texts that were ``sent``."""
+def repeats(text: str, sent: Sequence[str]) -> bool:
+    """Whether ``text`` as a whole is, or may be, found in one of the texts that were ``sent``."""
     wanted = _fold(text.strip())
-    return len(wanted) >= _SHORTEST_SECRET and any(wanted in _fold(said) for said in sent)
+    if len(wanted) < _SHORTEST_SECRET:
+        return False
+    return is_too_long(sent) or any(wanted in _fold(said) for said in sent)
+
+
+def is_too_long(sent: Iterable[str]) -> bool:
+    """Whether all of this together is too long to look for an echo of it."""
+    return sum(map(len, sent)) > LONGEST_SENT
 
 
 def _fold(text: str) -> str:
@@ -81,22 +92,23 @@ def _fold(text: str) -> str:
     return "".join(low if len(low := c.lower()) == 1 else c for c in text)
 
 
-def _passages(heard: str, said: str) -> Iterator[tuple[int, int]]:
-    """Yield where ``heard`` holds a passage of ``said``: all of it if it is short."""
-    length = min(_QUOTE, len(said))
-    if length < _SHORTEST_SECRET:
-        return
-    for start in range(len(heard) - length + 1):
-        if heard[start : start + length] in said:
-            yield start, start + length
+def _passages(heard: str, said: Iterable[str]) -> Iterator[tuple[int, int]]:
+    """Yield where ``heard`` holds a passage of what was ``said``: of a short text, all of it."""
+    parts: dict[int, list[str]] = {}
+    for text in said:
+        parts.setdefault(min(_QUOTE, len(text)), []).append(text)
+    for length, texts in parts.items():
+        if length < _SHORTEST_SECRET:
+            continue
+        everything = "\0".join(texts)  # which is in no text: control characters are blanks by now
+        for start in range(len(heard) - length + 1):
+            if heard[start : start + length] in everything:
+                yield start, start + length
 
 
-def _codes(heard: str, said: str) -> Iterator[tuple[int, int]]:
+def _codes(heard: str, said: Iterable[str]) -> Iterator[tuple[int, int]]:
+    words = {word for text in said for word in _WORD.findall(text)}
     for found in _WORD.finditer(heard):
         word = found[0]
-        if (
-            len(word) >= _SHORTEST_SECRET
-            and any(c.isdigit() for c in word)
-            and re.search(rf"(?<!\w){re.escape(word)}(?!\w)", said)
-        ):
+        if len(word) >= _SHORTEST_SECRET and any(c.isdigit() for c in word) and word in words:
             yield found.span()
