@@ -1,12 +1,14 @@
 """What is hidden in the texts of an attempt, and what stays readable."""
 
 import base64
+import time
 from urllib.parse import quote
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from textgate.domain.masking import LONGEST_SENT
 from textgate.domain.redaction import Redaction
 
 NUMBER = "+4915112345678"
@@ -76,6 +78,12 @@ def test_a_secret_is_hidden_as_each_function_of_a_script_writes_it(written: str)
     assert Redaction((), ["a b/c~d*e'f&g"])(f"<{written}>", 100) in ("<…>", "</…>")
 
 
+def test_of_what_is_said_to_a_very_long_message_nothing_is_shown() -> None:
+    hides = Redaction(["x" * LONGEST_SENT, "y"], ())
+    assert hides("spam", 100) == "…"
+    assert hides("", 100) == ""
+
+
 def test_what_is_too_short_to_be_a_secret_is_not_looked_for() -> None:
     assert shown("abc, abcd") == "abc, abcd"
 
@@ -100,6 +108,26 @@ def test_a_text_that_fits_is_not_cut() -> None:
 
 def test_a_secret_at_the_edge_is_hidden_before_the_cut() -> None:
     assert SECRET[:6] not in shown("x" * 25 + SECRET, 32)
+
+
+@pytest.mark.parametrize("before", range(len(SECRET) + 1))
+def test_of_many_secrets_none_is_shown_in_part(before: int) -> None:
+    text = "x" * before + SECRET * 100
+    assert set(shown(text, 40)) <= {"x", "…"}
+    assert set(redact.without_secrets(text, 40)) <= {"x", "…"}
+
+
+def test_what_is_not_shown_is_not_searched() -> None:
+    """An account may make its secrets and its results as large as it is allowed to."""
+    hundred = Redaction((), (f"{n:03}" + 'aé/ %"' * 1_100 for n in range(100)))
+    began = time.process_time()
+    assert hundred("aé" * (1 << 19), 1_500).endswith("aé…")
+    assert time.process_time() - began < 0.12
+
+
+def test_another_message_has_the_same_secrets() -> None:
+    other = redact.of(["+41791112233"])
+    assert other(f"{SECRET} +41791112233 {NUMBER}", 500) == f"… … {NUMBER}"
 
 
 @given(st.text(max_size=200), st.lists(st.text(max_size=40), max_size=3), st.integers(8, 100))

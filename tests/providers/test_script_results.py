@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from provider_case import CODE, NUMBER, TEXT, an_sms, kind
 
 from textgate.domain.outcome import Accepted, Deferred, Outcome, Reason, Rejected, Unknown
+from textgate.domain.redaction import Redaction
 from textgate.outbound.script.run import Ended, EndReason, Fetch, Line, Returned, Run, Threw
 from textgate.providers.answers import CODES
 from textgate.providers.script_run import judge
@@ -55,7 +56,7 @@ def run(end: Returned | Threw | Ended, *fetches: Fetch, **more: Any) -> Run:
 
 
 def outcome(end: Returned | Threw | Ended, *fetches: Fetch, **more: Any) -> Outcome:
-    return judge(run(end, *fetches, **more), an_sms(), [SECRET])
+    return judge(run(end, *fetches, **more), an_sms(), Redaction((), [SECRET]))
 
 
 def returned(value: Any, *fetches: Fetch) -> Outcome:

@@ -8,9 +8,10 @@ import base64
 import json
 import re
 from collections.abc import Iterable, Iterator
+from copy import copy
 from urllib.parse import quote, quote_plus
 
-from textgate.domain.masking import HIDDEN
+from textgate.domain.masking import HIDDEN, is_too_long
 
 SHORTEST_SECRET = 4
 """Characters: what is shorter is found in any text."""
@@ -29,28 +30,52 @@ class Redaction:
 
     def __init__(self, sent: Iterable[str], secrets: Iterable[str]) -> None:
         """``sent``: number, text and variables of the message; ``secrets``: the channel's."""
-        texts = [text.lower() for text in sent]
+        forms = {form for secret in secrets for form in _forms(secret)}
+        self._secrets = sorted(forms, key=len, reverse=True)
+        self._remember(sent)
+
+    def of(self, sent: Iterable[str]) -> "Redaction":
+        """Return one with the same secrets for another message."""
+        other = copy(self)
+        other._remember(sent)
+        return other
+
+    def _remember(self, sent: Iterable[str]) -> None:
+        originals = list(sent)
+        self._hides_all = is_too_long(originals)
+        texts = [] if self._hides_all else [text.lower() for text in originals]
         self._quotes = {part for text in texts for part in _runs(text, min(_QUOTE, len(text)))}
         self._words = {word for text in texts for word in _WORD.findall(text) if _is_code(word)}
         digits = (re.sub(r"\D", "", run) for text in texts for run in _DIGITS.findall(text))
         self._digits = {part for run in digits for part in _runs(run, SHORTEST_SECRET)}
-        forms = {form for secret in secrets for form in _forms(secret)}
-        self._secrets = sorted(forms, key=len, reverse=True)
 
     def __call__(self, text: str, limit: int) -> str:
-        """Return ``text`` without what must not be read, of at most ``limit`` bytes of UTF-8."""
-        heard = self.without_secrets(text)[:limit]
+        """Return ``text`` without what must not be read, of at most ``limit`` bytes of UTF-8.
+
+        If the message is too long to look for, nothing can be read at all.
+        """
+        if self._hides_all:
+            return HIDDEN if text else ""
+        heard = self.without_secrets(text, limit)[:limit]
         hide = bytearray(len(heard))
         for start, end in self._places(heard):
             hide[start:end] = b"\1" * (end - start)
         marked = "".join("\0" if h else c for c, h in zip(heard, hide, strict=True))
         return _cut(re.sub("\0+", HIDDEN, marked), limit, more=len(text) > limit)
 
-    def without_secrets(self, text: str) -> str:
-        """Return ``text`` without secrets, and without control characters but line breaks."""
+    def without_secrets(self, text: str, limit: int | None = None) -> str:
+        """Return ``text`` without secrets, and without control characters but line breaks.
+
+        ``limit``: of a longer text, so many characters are enough; there may be fewer.
+        """
+        longest = len(self._secrets[0]) if self._secrets else 0
+        head = text if limit is None else text[: limit + longest]
+        is_cut = len(head) < len(text)
         for form in self._secrets:
-            text = text.replace(form, HIDDEN)
-        return re.sub(r"[\x00-\x08\x0b-\x1f\x7f]", " ", text)
+            head = head.replace(form, HIDDEN)
+        if is_cut:  # what is left of a secret that the cut went through
+            head = head[: max(0, len(head) - longest)]
+        return re.sub(r"[\x00-\x08\x0b-\x1f\x7f]", " ", head)
 
     def _places(self, heard: str) -> Iterator[tuple[int, int]]:
         low = heard.lower()

@@ -16,6 +16,7 @@ from msgspec import Meta
 
 from textgate.domain.authgear import encode
 from textgate.domain.outcome import Outcome, Reason, Rejected
+from textgate.domain.redaction import Redaction
 from textgate.domain.script import Module, Program, ScriptRefused
 from textgate.outbound.script.desk import Desk
 from textgate.providers.answers import payload
@@ -54,6 +55,7 @@ class Script:
     def __init__(self, settings: Settings, tools: Tools) -> None:
         self._settings, self._http, self._workers = settings, tools.http, tools.scripts
         self._program = Program(settings.source, dict(settings.modules))
+        self._secrets = Redaction((), settings.secrets.values())
         self._key = f"{tools.channel_id}:{_digest(self._program, settings.secrets)}"
 
     async def send(self, sms: Sms) -> Outcome:
@@ -67,7 +69,7 @@ class Script:
             timeout=self._settings.timeout,
             http=self._http,
         )
-        return judge(run, sms, self._settings.secrets.values())
+        return judge(run, sms, self._secrets)
 
     async def close(self) -> None:
         await self._workers.drop(self._key)

@@ -4,7 +4,7 @@ B §5.9, and beyond it: a failure that does not say its kind is judged by the sc
 those alone tell whether the message may be out. docs/providers/script.md has the tables.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -27,6 +27,8 @@ from textgate.providers.answers import (
 )
 from textgate.providers.base import Sms
 
+MAX_TOLD = 1_000
+"""Characters, of which a detail is made."""
 UNSENT: Outcome = Rejected(Reason.PROVIDER_ERROR)
 """The script failed and had made no request."""
 
@@ -39,9 +41,9 @@ MAX_FETCHES = 5_000
 MAX_CONSOLE = 6_000
 
 
-def judge(run: Run, sms: Sms, secrets: Iterable[str]) -> Outcome:
+def judge(run: Run, sms: Sms, secrets: Redaction) -> Outcome:
     """Return what came of it, with the trace."""
-    redact = Redaction(told(sms), secrets)
+    redact = secrets.of(told(sms))
     outcome = _meant(run, sms, redact)
     return msgspec.structs.replace(outcome, trace={"script": trace(run, redact)})
 
@@ -87,12 +89,18 @@ def _explained(
 ) -> Outcome:
     waits = [fetch.retry_after for fetch in fetches if fetch.status is not None]
     after = waits[-1] if waits else None
-    bare, hide = worded(meant, ""), redact.without_secrets
-    return explained(bare, answer, sms, heard=heard, retry_after=after, hide=hide)
+    return explained(
+        worded(meant, ""),
+        answer,
+        sms,
+        heard=heard,
+        retry_after=after,
+        hide=lambda text: redact.without_secrets(text, MAX_TOLD),
+    )
 
 
 def _masked(text: str, sms: Sms, redact: Redaction) -> str:
-    return mask_echo(redact.without_secrets(text), told(sms))
+    return mask_echo(redact.without_secrets(text, MAX_TOLD), told(sms))
 
 
 def by_fetches(fetches: Sequence[Fetch]) -> Outcome:
