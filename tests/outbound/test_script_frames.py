@@ -23,7 +23,8 @@ async def false(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Bench
     program = tmp_path_factory.mktemp("false") / "deno"
     runner = Path(__file__).with_name("outbound_false_runner.py")
     command = shlex.join([sys.executable, "-I", "-S", str(runner)])
-    program.write_text(f"#!/bin/sh\nexec {command}\n", "utf-8")
+    tells = '[ "$1" != --version ] || exec echo deno 2.9.8'
+    program.write_text(f"#!/bin/sh\n{tells}\nexec {command}\n", "utf-8")
     program.chmod(0o755)
     async with bench(deno=Deno(program)) as one:
         yield one

@@ -180,6 +180,22 @@ async def test_what_loads_for_long_is_begun_anew_for_those_who_wait() -> None:
         hold.set()
 
 
+async def test_nobody_is_sent_into_a_process_that_a_call_has_left_hanging() -> None:
+    def hurt() -> list[str]:
+        lines = telemetry.exposition().decode().splitlines()
+        return [line for line in lines if line.startswith("textgate_script_ends_total")]
+
+    async with bench() as scripts:
+        assert await scripts.probe("return 1") == 1
+        before = hurt()
+        run = await scripts.run(PROBE, {"code": "for (;;);"}, timeout=0.6)
+        assert isinstance(run.end, Ended)
+        assert run.end.reason is EndReason.TIMEOUT
+        assert await scripts.probe("return 2") == 2
+        await until(lambda: len(children()) == 1)
+        assert hurt() == before
+
+
 # --- being ended from here ---
 
 
@@ -337,7 +353,7 @@ async def test_without_deno_a_run_says_what_to_install(tmp_path: Path) -> None:
 
 async def test_a_deno_that_does_not_start_is_told_of(tmp_path: Path) -> None:
     broken = tmp_path / "deno"
-    broken.write_text("#!/bin/sh\necho no such library >&2\nexit 1\n", "utf-8")
+    broken.write_text("#!/bin/sh\necho deno 2.9.8; echo no such library >&2; exit 1\n", "utf-8")
     broken.chmod(0o755)
     async with bench(deno=Deno(broken), total=1) as scripts:
         for _ in range(2):  # and what it took is given back
@@ -345,6 +361,18 @@ async def test_a_deno_that_does_not_start_is_told_of(tmp_path: Path) -> None:
             assert end == Ended(
                 EndReason.UNAVAILABLE, "Deno does not start on this machine; the log says more"
             )
+
+
+async def test_a_program_that_is_no_deno_is_told_of(tmp_path: Path) -> None:
+    other = tmp_path / "deno"
+    other.write_text("#!/bin/sh\nexit 0\n", "utf-8")
+    other.chmod(0o755)
+    async with bench(deno=Deno(other), total=1) as scripts:
+        for _ in range(2):
+            end = (await scripts.run(ECHO)).end
+            assert isinstance(end, Ended)
+            assert end.reason is EndReason.UNAVAILABLE
+            assert "does not run on this machine" in end.detail
 
 
 async def test_a_run_never_raises_for_what_a_payload_is() -> None:

@@ -83,7 +83,7 @@ class Worker:
         """Start the process; nothing of the script has run yet. Raises Unavailable."""
         try:
             async with asyncio.timeout(_START_SECONDS):
-                path, internal = deno.path, await deno.internal_modules()
+                path, internal = await deno.program(), await deno.internal_modules()
                 await self._process.start(path, program, internal, memory_mb=self._memory_mb)
                 self._tell({"t": "load", "secret": self._secret}, program.source.encode())
                 if not await self._ready:
