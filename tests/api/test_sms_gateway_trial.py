@@ -133,9 +133,24 @@ async def test_after_a_rotation_the_new_secret_signs_at_once(gateway: Gateway) -
     answer = await gateway.client.post("/v1/sms-gateway/signature-secret/rotate")
     fresh = answer.json()["secret"]
     assert [old["secret"] for old in answer.json()["previous"]] == [KEY]
+    entry = json.loads(await gateway.logs())[-1]
+    assert entry["message"] == "Signature secret rotated"
+    assert entry["context"] == {"by": "password", "overlapSeconds": "86400"}
     await gateway.tested()
     [request] = gateway.far.requests["/sms"]
     assert request.headers["x-authgear-body-signature"] == signed(fresh, request.body)
+
+
+async def test_of_many_rotations_within_one_overlap_the_last_ten_are_shown(
+    gateway: Gateway,
+) -> None:
+    replaced = [await gateway.secret()]
+    for _ in range(12):
+        answer = (await gateway.client.post("/v1/sms-gateway/signature-secret/rotate")).json()
+        replaced.append(answer["secret"])
+    assert [old["secret"] for old in answer["previous"]] == replaced[-2:-12:-1]
+    shown = await gateway.client.post("/v1/sms-gateway/signature-secret/reveal")
+    assert shown.json() == answer
 
 
 async def test_no_message_is_stored_and_the_log_says_who_tested_what(gateway: Gateway) -> None:
