@@ -153,6 +153,18 @@ async def test_of_many_rotations_within_one_overlap_the_last_ten_are_shown(
     assert shown.json() == answer
 
 
+async def test_among_a_hundred_channels_there_is_no_room_for_the_gateways(
+    gateway: Gateway,
+) -> None:
+    for n in range(99):  # and the one that was there
+        wanted = {"provider": "simulator", "name": f"sim {n}", "settings": {}}
+        assert (await gateway.client.post("/v1/channels", json=wanted)).status_code == 201
+    shown = await gateway.client.post("/v1/sms-gateway/signature-secret/reveal")
+    assert shown.status_code == 400
+    assert "at most 100 channels" in shown.json()["error"]["message"]
+    assert len((await gateway.client.get("/v1/channels?limit=100")).json()["items"]) == 100
+
+
 async def test_no_message_is_stored_and_the_log_says_who_tested_what(gateway: Gateway) -> None:
     await gateway.tested(settings={"url": gateway.far.on("/sms", Say(401))})
     assert (await gateway.client.get("/v1/messages")).json()["items"] == []

@@ -188,7 +188,7 @@ async def test_a_secret_is_there_again_after_a_restart(path: Path, clock: FakeCl
 
 
 def test_processes_that_start_together_agree(tmp_path: Path) -> None:
-    together = threading.Barrier(STARTING)
+    together = threading.Barrier(STARTING, timeout=60)
 
     def start(n: int) -> None:
         together.wait()
