@@ -183,7 +183,8 @@ async def test_a_host_that_says_nothing_is_not_waited_for_long(
     assert "/mod.ts could not be fetched: " in found.message
 
 
-async def test_a_syntax_error_in_a_module_names_it() -> None:
+async def test_a_syntax_error_in_a_module_names_it_at_the_import_of_it() -> None:
     async with site({"/mod.ts": Page("let a = ;")}) as far, desk(None, place(far)) as at:
-        [found] = await refused(at, f'import "https://{place(far)}/mod.ts";{END}')
+        [found] = await refused(at, f'\nimport "https://{place(far)}/mod.ts";{END}')
+    assert (found.line, found.column) == (2, 8)
     assert found.message.startswith(f"https://localhost:{far.port}/mod.ts, line 1, column 9: ")

@@ -15,7 +15,7 @@ from textgate.domain.script import Finding
 from textgate.outbound.script.bounded import Broken, Limits, Ran, run
 from textgate.outbound.script.copy import ESCAPE_GROWTH
 from textgate.outbound.script.reading import Reading
-from textgate.outbound.script.remote import Remote
+from textgate.outbound.script.remote import Place, Remote
 
 LIMITS = Limits(seconds=30, memory_mb=1024, output=256 << 10)
 MAX_FINDINGS = 50
@@ -67,7 +67,7 @@ async def check(deno: Path, script: Reading, remote: Remote) -> tuple[Finding, .
             )  # fmt: skip
         except OSError as error:
             raise Unavailable(f"Deno does not start: {error.strerror}") from None
-    return _judge(ran, _Report(folder, names, script))
+    return _judge(ran, _Report(folder, names, script, remote.places))
 
 
 def _empty_folder() -> tempfile.TemporaryDirectory[str]:
@@ -132,8 +132,10 @@ def _judge(ran: Ran, report: "_Report") -> tuple[Finding, ...]:
 class _Report:
     """What Deno printed, in the words and places of the user's source."""
 
-    def __init__(self, folder: Path, names: Mapping[str, str], script: Reading) -> None:
-        self._names = names
+    def __init__(
+        self, folder: Path, names: Mapping[str, str], script: Reading, places: Mapping[str, Place]
+    ) -> None:
+        self._names, self._places = names, places
         self._lines = re.split(r"\r\n|[\n\r\u2028\u2029]", script.copy)
         self._shifts = script.shifts
         self._path = re.compile(
@@ -172,7 +174,8 @@ class _Report:
         name = self._shown(path)
         text = self._clean(said, line)
         if name != _SCRIPT:  # a module; its first line is ours
-            return Finding(0, 0, code, f"{name}, line {line - 1}, column {column}: {text}")
+            place = self._places.get(name, (0, 0))
+            return Finding(*place, code, f"{name}, line {line - 1}, column {column}: {text}")
         return Finding(line, self._column(line, column), code, text)
 
     def _column(self, line: int, column: int) -> int:

@@ -59,6 +59,8 @@ class Remote(msgspec.Struct, frozen=True):
     """Where else those were found that were not where they were looked for."""
     types: tuple[str, ...] = ()
     """The URLs that stand for Authgear's module of types."""
+    places: dict[str, Place] = {}
+    """Of the import in the script that led to each of the copies."""
 
 
 class _Got(msgspec.Struct, frozen=True):
@@ -184,6 +186,7 @@ class _Fetch:
     def remote(self) -> Remote:
         modules = {url: stand_in(EMPTY) for url in self._types}
         copies, moved = {}, {}
+        places: dict[str, Place] = {}
         for asked, (got, reading) in self._got.items():
             declarations = _DECLARATIONS.search(urlsplit(got.url).path) is not None
             digest = hashlib.sha256(got.body).hexdigest()
@@ -191,10 +194,11 @@ class _Fetch:
             modules[got.url] = Module(code, got.media_type, digest)
             extension = ".js" if got.media_type == JAVASCRIPT else ".ts"
             copies[got.url] = Copy(".d.ts" if declarations else extension, reading.copy)
+            places.setdefault(got.url, got.place)
             if asked != got.url:
                 moved[asked] = got.url
                 modules[asked] = Module(_all_of(got.url, reading), JAVASCRIPT, digest)
-        return Remote(modules, copies, moved, tuple(sorted(self._types)))
+        return Remote(modules, copies, moved, tuple(sorted(self._types)), places)
 
 
 async def _all(calls: Iterable[Coroutine[Any, Any, _Got]]) -> list[_Got]:
