@@ -13,6 +13,7 @@ from provider_case import CODE, NUMBER, TEXT, an_sms, kind
 
 from textgate.domain.outcome import Accepted, Deferred, Outcome, Reason, Rejected, Unknown
 from textgate.domain.redaction import Redaction
+from textgate.outbound.reply import FailureKind
 from textgate.outbound.script.run import Ended, EndReason, Fetch, Line, Returned, Run, Threw
 from textgate.providers.answers import CODES
 from textgate.providers.script_run import judge
@@ -40,6 +41,8 @@ def fetch(status: int | None = None, *, sent: bool = True, **more: Any) -> Fetch
 
 UNSENT = fetch(sent=False)
 LOST = fetch()
+REFUSED = fetch(sent=False, failure=FailureKind.REFUSED)
+SLOW = fetch(failure=FailureKind.TIMEOUT)
 
 
 def run(end: Returned | Threw | Ended, *fetches: Fetch, **more: Any) -> Run:
@@ -145,6 +148,8 @@ FETCHES: dict[str, tuple[tuple[Fetch, ...], Outcome]] = {
     "no request": ((), BROKEN),
     "a request that did not get out": ((UNSENT,), Deferred(Reason.UNREACHABLE)),
     "two that did not": ((UNSENT, UNSENT), Deferred(Reason.UNREACHABLE)),
+    "an address that may not be called": ((REFUSED,), Rejected(Reason.ADDRESS_REFUSED)),
+    "no answer in time": ((SLOW,), Unknown(Reason.TIMEOUT)),
     "no answer": ((LOST,), Unknown(Reason.UNREACHABLE)),
     "no answer after a refusal": ((fetch(400), LOST), Unknown(Reason.UNREACHABLE)),
     "no answer before a refusal": ((LOST, fetch(400)), Unknown(Reason.UNREACHABLE)),

@@ -159,8 +159,6 @@ def remove(tx: Tx, account_id: str, channel_id: str) -> None:
     """Remove a channel and its settings. Raises ``NotFound``."""
     channel = known_channel(tx, account_id, channel_id)
     tx.channels.remove(account_id, channel_id)
-    if last := tx.scripts.last(account_id, channel_id):
-        tx.scripts.remove(account_id, channel_id, last.n)
     log_change(tx, channel, "Channel removed")
 
 

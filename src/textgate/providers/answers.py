@@ -102,10 +102,15 @@ def by_status(status: int) -> Outcome:
     return ANY_OTHER
 
 
+def by_line(kind: FailureKind | None, sent: bool) -> Outcome:
+    """Return what it means that a call ended without an answer; None: it was broken off."""
+    usual = SENT if sent else NOT_SENT
+    return usual if kind is None else LINES.get((kind, sent), usual)
+
+
 def judge_failure(failure: Failure) -> Outcome:
     """Return what it means that there was no answer."""
-    usual = SENT if failure.sent else NOT_SENT
-    meant = LINES.get((failure.kind, failure.sent), usual)
+    meant = by_line(failure.kind, failure.sent)
     return worded(meant, failure.detail)
 
 

@@ -18,8 +18,7 @@ from textgate.outbound.script.run import Ended, EndReason, Fetch, Line, Returned
 from textgate.providers.answers import (
     ANY_OTHER,
     CODES,
-    NOT_SENT,
-    SENT,
+    by_line,
     by_status,
     explained,
     told,
@@ -106,13 +105,14 @@ def _masked(text: str, sms: Sms, redact: Redaction) -> str:
 def by_fetches(fetches: Sequence[Fetch]) -> Outcome:
     """Return what a failure means that does not say its kind."""
     statuses = [fetch.status for fetch in fetches if fetch.status is not None]
-    if any(fetch.status is None and fetch.sent for fetch in fetches):
-        return SENT
+    lost = [fetch for fetch in fetches if fetch.status is None and fetch.sent]
+    if lost:
+        return by_line(lost[-1].failure, True)
     if any(status < 300 for status in statuses):
         return ANY_OTHER  # somebody may have taken the message before the script failed
     if statuses:
         return by_status(statuses[-1])
-    return NOT_SENT if fetches else UNSENT
+    return by_line(fetches[-1].failure, False) if fetches else UNSENT
 
 
 def _ended(reason: EndReason, fetches: Sequence[Fetch]) -> Outcome:

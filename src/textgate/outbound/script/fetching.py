@@ -107,13 +107,14 @@ async def _call(
             keep_headers=True,
         )
     except ValueError as error:  # a header's value that HTTP has no place for
-        reply = Failure(FailureKind.REFUSED, str(error), False, 0.0)
+        reply = Failure(FailureKind.BROKEN, str(error), False, 0.0)
     except asyncio.CancelledError:
         elapsed_ms = (time.perf_counter() - started) * 1000
         done(Fetch(method, url, None, "the script gave it up", True, elapsed_ms))
         raise
     if isinstance(reply, Failure):
-        done(Fetch(method, url, None, reply.detail, reply.sent, reply.elapsed_ms))
+        sent, ms, kind = reply.sent, reply.elapsed_ms, reply.kind
+        done(Fetch(method, url, None, reply.detail, sent, ms, failure=kind))
     else:
         done(Fetch(method, url, reply.status, None, True, reply.elapsed_ms, reply.retry_after))
     return reply

@@ -4,6 +4,8 @@ from enum import StrEnum
 
 import msgspec
 
+from textgate.outbound.reply import FailureKind
+
 
 class Line(msgspec.Struct, frozen=True):
     """One call of the script's ``console``."""
@@ -26,6 +28,8 @@ class Fetch(msgspec.Struct, frozen=True):
     """A byte of it may have left."""
     elapsed_ms: float
     retry_after: int | None = None
+    failure: FailureKind | None = None
+    """How far it came, if it ended without an answer."""
 
 
 class Returned(msgspec.Struct, frozen=True):
