@@ -97,6 +97,13 @@ async def test_a_tester_may_pick_template_language_and_text(gateway: Gateway) ->
     assert request.json["body"] == "Hallo 000000"
 
 
+async def test_a_number_may_be_one_that_is_not_known_as_mobile(gateway: Gateway) -> None:
+    url = gateway.far.on("/sms")
+    await gateway.tested(settings={"url": url}, to="+852 2345-6789")
+    [request] = gateway.far.requests["/sms"]
+    assert request.json["to"] == "+85223456789"
+
+
 async def test_unsaved_settings_are_tried_over_the_saved_ones_which_stay(gateway: Gateway) -> None:
     old, new = gateway.far.on("/old"), gateway.far.on("/new")
     saved = await gateway.save(url=old, signature_key=KEY, app_id="shop")

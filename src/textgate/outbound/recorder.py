@@ -88,7 +88,8 @@ class Recorder:
         )
         if isinstance(came, Failure):
             exchange.request.sent = came.sent
-            exchange.failure = MissingAnswer(came.kind, self._hide(came.detail), came.elapsed_ms)
+            detail, ms = self._hide(came.detail), round(came.elapsed_ms, 3)
+            exchange.failure = MissingAnswer(came.kind, detail, ms)
             return came
         shown, cut = self._body(came.body)
         exchange.request.sent = True
@@ -97,7 +98,7 @@ class Recorder:
             self._headers(came.headers),
             shown,
             cut or came.truncated,
-            came.elapsed_ms,
+            round(came.elapsed_ms, 3),
         )
         return came if keep_headers else msgspec.structs.replace(came, headers={})
 

@@ -138,7 +138,7 @@ def trace(run: Run, redact: Redaction) -> dict[str, Any]:
     fetches, fetches_cut = _fitting([_fetch(fetch, redact) for fetch in run.fetches], MAX_FETCHES)
     return {
         **_end(run.end, redact),
-        "elapsed_ms": run.elapsed_ms,
+        "elapsed_ms": round(run.elapsed_ms, 3),
         "fetches": fetches,
         "fetches_cut": fetches_cut,
         "console": console,
@@ -167,7 +167,7 @@ def _fetch(fetch: Fetch, redact: Redaction) -> dict[str, Any]:
         "method": redact(fetch.method, 20),
         "url": redact(_bare_url(fetch.url), MAX_URL),
         "status": fetch.status,
-        "ms": fetch.elapsed_ms,
+        "ms": round(fetch.elapsed_ms, 3),
         "detail": redact(fetch.detail, MAX_MESSAGE) if fetch.detail else None,
     }
 

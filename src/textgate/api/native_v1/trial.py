@@ -9,10 +9,10 @@ from textgate.api.native_v1.sms_gateway import Kind, by_whom, ground_of
 from textgate.api.native_v1.wording import own_words
 from textgate.api.operation import Answer, Call, Operation
 from textgate.domain.account import Scope
-from textgate.domain.authgear import CODE_OF
+from textgate.domain.authgear import CODE_OF, read_number
 from textgate.domain.errors import RateLimited
 from textgate.domain.outcome import Accepted
-from textgate.domain.phone import PhoneNumber, parse_phone
+from textgate.domain.phone import mask
 from textgate.gateway.sms_gateway import MODULE
 from textgate.gateway.trial import TEXT, Grounds, Trial, settings_to_try, trial_sms, try_out
 from textgate.outbound.recorder import Exchange
@@ -61,7 +61,7 @@ class TestResult(msgspec.Struct, kw_only=True):
 async def _test(call: Call[None, TestSend]) -> Answer:
     services, account_id, body = call.services, call.account.id, call.body
     with own_words():
-        number = parse_phone(body.to, default_region=None)
+        number = read_number(body.to)  # what the ingress takes may be tested, too
     settings = await settings_to_try(
         services.store,
         services.desk,
@@ -78,7 +78,7 @@ async def _test(call: Call[None, TestSend]) -> Answer:
     trial = await try_out(
         find(body.provider),
         settings,
-        trial_sms(account_id, number.e164, body.body, context, now),
+        trial_sms(account_id, number, body.body, context, now),
         Grounds(services.http, services.guard, services.clock, services.scripts),
     )
     shape, by = _result_shape(trial), by_whom(call.caller)
@@ -88,10 +88,13 @@ async def _test(call: Call[None, TestSend]) -> Answer:
     return Answer(200, shape)
 
 
-def _log_test(
-    tx: Tx, account_id: str, provider: str, number: PhoneNumber, code: str, by: str
-) -> None:
-    context: dict[str, object] = {"by": by, "to": str(number), "provider": provider, "code": code}
+def _log_test(tx: Tx, account_id: str, provider: str, number: str, code: str, by: str) -> None:
+    context: dict[str, object] = {
+        "by": by,
+        "to": mask(number),
+        "provider": provider,
+        "code": code,
+    }
     tx.logs.add(account_id, "INFO", MODULE, "Test message sent", context)
 
 
