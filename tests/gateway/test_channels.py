@@ -155,11 +155,14 @@ async def test_what_is_done_to_channels_is_in_the_log_of_the_account(world: Worl
     channel = await world.channel()
     await change(world, channel.id, enabled=False)
     await change(world, channel.id, rate=1.0, name="slow")
+    await change(world, channel.id, enabled=True, max_in_flight=2)
     await world.write(lambda tx: channels.remove(tx, world.account, channel.id))
     assert await logged(world) == [
         "Channel added",
         "Channel disabled",
         "Channel changed: name, rate",
+        "Channel enabled",
+        "Channel changed: max_in_flight",
         "Channel removed",
     ]
 

@@ -150,8 +150,8 @@ def change(
         keep_version(tx, changed)
     if changed.enabled != known.enabled:
         log_change(tx, changed, "Channel enabled" if changed.enabled else "Channel disabled")
-    elif given:
-        log_change(tx, changed, f"Channel changed: {', '.join(sorted(given))}")
+    if others := sorted(given.keys() - {"enabled"}):
+        log_change(tx, changed, f"Channel changed: {', '.join(others)}")
     return changed
 
 
