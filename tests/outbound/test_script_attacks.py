@@ -133,7 +133,12 @@ async def test_whatever_loops_only_those_calls_run_out_of_time() -> None:
         await until(lambda: far.holding == 1)
         loops = [scripts.run(SCRIPT, {"code": code}, timeout=2) for code in LOOPS.values()]
         ends = [run.end for run in await asyncio.gather(*loops)]
-        assert ends == [Ended(EndReason.TIMEOUT, TOO_LATE)] * len(LOOPS)
+        # They keep each other waiting too: one that had no turn may be tried again.
+        assert {end.reason for end in ends if isinstance(end, Ended)} <= {
+            EndReason.TIMEOUT, EndReason.UNAVAILABLE
+        }  # fmt: skip
+        assert Ended(EndReason.TIMEOUT, TOO_LATE) in ends
+        assert all(isinstance(end, Ended) for end in ends)
         hold.set()
         assert (await neighbour).end == Returned(b'{"code":"ok","second":200}')
         assert far.count("/first") == 1

@@ -196,6 +196,50 @@ async def test_nobody_is_sent_into_a_process_that_a_call_has_left_hanging() -> N
         assert hurt() == before
 
 
+# --- a call that hangs, among others ---
+
+SINK = """
+export default async (e: { url: string; body: string; after?: boolean }) => {
+  const loop = () => { for (;;); };
+  if (e.body === "loop" && !e.after) loop();
+  await new Promise((done) => setTimeout(done, 50));
+  if (e.body === "loop") loop();
+  await fetch(e.url, { method: "POST", body: e.body });
+  return { code: "ok" };
+};
+"""
+
+
+@pytest.mark.parametrize("after", [False, True], ids=["at once", "in a timer"])
+async def test_a_call_that_hangs_costs_its_neighbours_little_of_a_short_time(after: bool) -> None:
+    async with bench() as scripts, FarSide() as far:
+        far.on("/")
+        bodies = [f"b{n}" for n in range(12)] + ["loop"] + [f"c{n}" for n in range(7)]
+        payloads = [{"url": far.url, "body": body, "after": after} for body in bodies]
+        runs = await asyncio.gather(*(scripts.run(SINK, each, timeout=4) for each in payloads))
+        ends = dict(zip(bodies, (run.end for run in runs), strict=True))
+        assert ends.pop("loop") == Ended(EndReason.TIMEOUT, "the script did not finish within 4 s")
+        assert set(ends.values()) == {Returned(b'{"code":"ok"}')}
+        assert sorted(each.body.decode() for each in far.requests["/"]) == sorted(ends)
+
+
+async def test_a_call_that_never_had_its_turn_can_be_tried_again() -> None:
+    async with bench(total=2) as scripts:
+        assert await scripts.probe("return 1") == 1
+        loop = asyncio.ensure_future(scripts.run(PROBE, {"code": "for (;;);"}, timeout=6))
+        await asyncio.sleep(0.1)
+        late = await scripts.run(PROBE, {"code": "return 2"}, timeout=0.12)
+        assert late.end == Ended(
+            EndReason.UNAVAILABLE,
+            "other calls of the script left no time for this one; try again later",
+        )
+        # With a little more time there is room for it, though that script goes on.
+        assert await scripts.probe("return 3", timeout=3) == 3
+        assert not loop.done()
+        loop.cancel()
+        await asyncio.wait([loop])
+
+
 # --- being ended from here ---
 
 

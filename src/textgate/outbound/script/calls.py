@@ -43,6 +43,8 @@ class Interrupted(msgspec.Struct, frozen=True):
 
     reason: EndReason
     detail: str
+    is_suspect: bool = False
+    """Its code ran last."""
 
 
 class Call:
@@ -54,6 +56,10 @@ class Call:
         """``deadline`` is of the event loop's clock."""
         self.payload, self.secrets = payload, secrets
         self._http, self._deadline = http, deadline
+        self.patience = (deadline - asyncio.get_running_loop().time()) / 4
+        """Seconds for which it can wait for its neighbours and still have time for itself."""
+        self.is_waiting = True
+        """It is in no process, or in one that does not come to it."""
         self._started = time.perf_counter()
         self._lines: list[Line] = []
         self._characters = 0
@@ -66,6 +72,7 @@ class Call:
     def begin(self) -> None:
         """Run, for the first time or once more: what was printed is printed again."""
         self.outcome = asyncio.get_running_loop().create_future()
+        self.is_waiting = True
         self._lines.clear()
         self._characters, self._cut = 0, False
         for exchange in self._exchanges:

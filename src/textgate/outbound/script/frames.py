@@ -66,6 +66,12 @@ class Unloaded(_Told, tag="unloaded"):
     stack: Text
 
 
+class Entered(_Told, tag="at"):
+    """Code of this call runs from now on, and the calls are several."""
+
+    id: Number
+
+
 class Printed(_Told, tag="console"):
     id: Number
     level: Level
@@ -94,7 +100,7 @@ class Abort(_Told, tag="abort"):
     fetch: Number
 
 
-Told = Ready | Pong | Value | Nothing | Failed | Unloaded | Printed | Cut | Wanted | Abort
+Told = Ready | Pong | Value | Nothing | Failed | Unloaded | Entered | Printed | Cut | Wanted | Abort
 _DECODER = msgspec.json.Decoder(Told)
 _LENGTH = struct.Struct(">I")
 

@@ -16,13 +16,11 @@ from textgate.outbound.script.deno import Deno
 from textgate.outbound.script.fetching import Answer, Refusal, Request
 from textgate.outbound.script.process import Process
 from textgate.outbound.script.run import Ended, EndReason, Returned, Threw
+from textgate.outbound.script.watch import Watch
 
 _START_SECONDS = 20.0
 _BEAT_SECONDS = 0.25
-_HANGS_CPU_SECONDS = 1.0
-_HANGS_SECONDS = 3.0
-"""A process that does not answer hangs when it has used so much processor time since it was asked,
-or when so much time has gone by: on a machine that is busy, the first takes longer than usual."""
+_LONGEST_PATIENCE = 10.0
 _LATE_SECONDS = 0.5
 """A process that has not answered for so long gets no new calls."""
 _PROOF_SECONDS = 0.1
@@ -55,6 +53,7 @@ class Worker:
         self._memory_mb, self._most_calls, self._idle_seconds = memory_mb, most_calls, idle_seconds
         self._gone, self._free = gone, free
         self._process = Process(self._hear, self._on_end)
+        self._watch = Watch(self._process, self._ping, memory_mb=memory_mb)
         secret = frames.new_secret()
         self._secret = secret
         self._reader = frames.Reader(secret.encode("ascii"))
@@ -65,8 +64,8 @@ class Worker:
         self._count = 0
         self._stray = 0
         self._has_loaded = False
-        self._asked: tuple[float, float | None] | None = None
-        """When it was asked whether it still answers, and the processor time until then."""
+        self._entered = 0
+        """The call whose code it said last to be running; it says so if there are several."""
         self._is_doubtful = False
         """A call was ended from here; whether that call has let go of the process is not known."""
         self._proven = asyncio.Event()
@@ -97,7 +96,7 @@ class Worker:
             raise
         self._process.tidy()
         self._process.limit_memory(self._memory_mb)
-        self._watching = asyncio.ensure_future(self._watch())
+        self._watching = asyncio.ensure_future(self._keep_watch())
 
     def _give_up(self) -> None:
         self.close()
@@ -138,7 +137,10 @@ class Worker:
             return self._why
         self._count += 1
         number = self._count
+        if len(self._calls) < 2:
+            self._entered = next(iter(self._calls), number)
         self._calls[number] = call
+        call.is_waiting = False
         self._busy.set()
         self._tell(
             {"t": "call", "id": number, "fetch": 0, "secrets": dict(call.secrets)}, call.payload
@@ -149,15 +151,17 @@ class Worker:
             self._forget(number)
 
     def _forget(self, number: int) -> None:
+        is_suspect = self._suspect() == number
         call = self._calls.pop(number)
         for key in [key for key in self._fetches if key[0] == number]:
             del self._fetches[key]
         if call.outcome.cancelled() and self._why is None:
             self._tell({"t": "end", "id": number, "fetch": 0})
+            late = min(_LATE_SECONDS, call.patience)
+            call.is_waiting = self._watch.waited >= late and not is_suspect
             self._is_doubtful = True
             self._proven.clear()
-            if self._asked is None:
-                self._ask()
+            self._watch.ask()
             if number == 1 and not self._has_loaded:
                 # The script is loaded on behalf of the first call. It has not come to an end, and
                 # those who wait for it here would wait in vain.
@@ -197,8 +201,20 @@ class Worker:
         self._process.kill()
         if self._watching is not None and self._watching is not asyncio.current_task():
             self._watching.cancel()
-        for call in self._calls.values():
-            call.settle(self._why)
+        # The suspect comes last: where there is no room for two processes, it waits for the others.
+        suspect = self._suspect()
+        for number in sorted(self._calls, key=lambda number: number == suspect):
+            self._calls[number].settle(
+                Interrupted(self._why.reason, self._why.detail, number == suspect)
+            )
+
+    def _suspect(self) -> int | None:
+        """The call whose code ran last, as far as that is known."""
+        if self._is_doubtful:
+            return None  # it may be one that is not here any more
+        if len(self._calls) == 1:
+            return next(iter(self._calls))
+        return self._entered if self._entered in self._calls else None
 
     def _on_end(self) -> None:
         said = self._process.last_words()
@@ -231,7 +247,8 @@ class Worker:
                 raise frames.BadFrame("ready a second time")
             self._ready.set_result(True)
         elif isinstance(told, frames.Pong):
-            self._asked, self._is_doubtful = None, False
+            self._watch.answered()
+            self._is_doubtful = False
             self._proven.set()
             self._rest()
         elif (call := self._calls.get(told.id)) is not None:
@@ -243,6 +260,8 @@ class Worker:
 
     def _take_for(self, call: Call, told: frames.Told, body: bytes) -> None:
         match told:
+            case frames.Entered():
+                self._entered = told.id
             case frames.Printed():
                 call.print(told.level, told.text)
             case frames.Cut():
@@ -303,12 +322,15 @@ class Worker:
 
     # --- how it fares ---
 
-    async def _watch(self) -> None:
+    def _ping(self) -> None:
+        self._tell({"t": "ping", "id": 0, "fetch": 0, "n": 0})
+
+    async def _keep_watch(self) -> None:
         idle, idle_beat = 0.0, self._idle_seconds / _IDLE_BEATS
         while self._why is None:
             if self._busy.is_set():
                 idle = 0.0
-                await asyncio.sleep(_BEAT_SECONDS)
+                await asyncio.sleep(min(_BEAT_SECONDS, self._patience() / 3))
                 self._look()
                 continue
             before = self._process.cpu()
@@ -319,37 +341,32 @@ class Worker:
                 idle += idle_beat
                 self._look_idle(before, idle)
 
+    def _patience(self) -> float:
+        """Seconds for which its calls can wait for each other and still have time for their own."""
+        if len(self._calls) < 2:
+            return _LONGEST_PATIENCE
+        return min(call.patience for call in self._calls.values())
+
     def _look(self) -> None:
         """See whether it takes too much memory, and whether it still answers."""
-        if self._process.memory() > self._memory_mb:
+        if self._watch.is_larger_than(1):
             self.fail(EndReason.MEMORY, "the script used more memory than it may")
         elif self.is_alone and self._calls:
             return  # there is nobody here whom it could keep waiting
-        elif self._asked is None:
-            self._ask()
-        elif self._hangs(*self._asked):
+        elif self._watch.hangs(self._patience()):
             self.fail(
                 EndReason.TIMEOUT, "the script kept its process busy and did not let go of it"
             )
-
-    def _ask(self) -> None:
-        self._asked = (asyncio.get_running_loop().time(), self._process.cpu())
-        self._tell({"t": "ping", "id": 0, "fetch": 0, "n": 0})
-
-    def _hangs(self, asked_at: float, cpu_then: float | None) -> bool:
-        waited = asyncio.get_running_loop().time() - asked_at
-        if waited >= _LATE_SECONDS:
-            self.is_retired = True
-        cpu = self._process.cpu()
-        used = None if cpu is None or cpu_then is None else cpu - cpu_then
-        return waited >= _HANGS_SECONDS or (used is not None and used >= _HANGS_CPU_SECONDS)
+        else:
+            self.is_retired |= self._watch.waited >= _LATE_SECONDS
+            self._watch.ask()
 
     def _look_idle(self, cpu_before: float | None, idle: float) -> None:
         """Let go of one that is not needed, has grown, or works on although nobody waits for it."""
         cpu = self._process.cpu()
         used = 0.0 if cpu is None or cpu_before is None else cpu - cpu_before
         works = used > self._idle_seconds / _IDLE_BEATS / 4
-        has_grown = self._process.memory() > self._memory_mb * _STILL_TOO_MUCH
+        has_grown = self._watch.is_larger_than(_STILL_TOO_MUCH)
         if idle >= self._idle_seconds or works or has_grown:
             self.close()
 

@@ -19,9 +19,12 @@ _ROOM_SECONDS = 5.0
 """How long a call waits for another script's process to make room."""
 _MOST_AT_ONCE = 256
 """Calls of one version that are in its process; further ones wait, within their time."""
+_MOST_TOGETHER = 2
+"""How often a call is run beside others, before it is run alone."""
 _MOST_ALONE = 4
-"""Processes in which calls of one version are run once more at the same time."""
+"""Processes in which calls of one version are run alone at the same time."""
 _CLOSE_SECONDS = 5.0
+_NO_TURN = "other calls of the script left no time for this one; try again later"
 
 
 class _Version:
@@ -39,8 +42,9 @@ class Workers:
     """At most ``total`` processes at once. Belongs to one event loop. Close it in the end.
 
     Calls of one version are in one process at the same time. If that process ends under them, each
-    is run once more, in a process where it is alone: what it fetched before is given to it again
-    and not sent again. Who ends that process too is to blame, and nobody else has lost anything.
+    is run once more: what it fetched before is given to it again and not sent again. The one whose
+    code ran last is then alone in a process, and so is each whose second process ends as well. Who
+    ends a process in which it is alone is to blame, and nobody else has lost anything.
     """
 
     def __init__(
@@ -92,7 +96,10 @@ class Workers:
                 async with version.seats:
                     end = await self._run(version, program, call)
         except TimeoutError:
-            end = Ended(EndReason.TIMEOUT, f"the script did not finish within {timeout:g} s")
+            if call.is_waiting and not call.has_sent:
+                end = Ended(EndReason.UNAVAILABLE, _NO_TURN)
+            else:
+                end = Ended(EndReason.TIMEOUT, f"the script did not finish within {timeout:g} s")
         finally:
             version.runs -= 1
             call.close()
@@ -102,28 +109,30 @@ class Workers:
     async def _run(
         self, version: _Version, program: Program, call: Call
     ) -> Returned | Threw | Ended:
+        interrupted: Interrupted | None = None
         try:
-            worker = await self._shared(version, program)
-        except Unavailable as error:
-            return Ended(EndReason.UNAVAILABLE, error.message)
-        end = await worker.run(call)
-        if not isinstance(end, Interrupted):
-            return end
-        async with version.alone:
-            call.begin()
-            try:
+            for _ in range(_MOST_TOGETHER):
+                worker = await self._shared(version, program)
+                end = await worker.run(call)
+                if not isinstance(end, Interrupted):
+                    return end
+                interrupted = end
+                call.begin()
+                if end.is_suspect:
+                    break
+            async with version.alone:
                 worker = await self._start(program, is_alone=True)
-            except Unavailable as error:
-                # Only what has sent nothing may be tried again as if it had not been run.
-                reason = EndReason.CRASH if call.has_sent else EndReason.UNAVAILABLE
-                return Ended(reason, f"{end.detail}, and cannot be run again: {error.message}")
-            try:
-                again = await worker.run(call)
-            finally:
-                self._keep(version, worker)
-        if isinstance(again, Interrupted):
-            return Ended(again.reason, again.detail)
-        return again
+                try:
+                    end = await worker.run(call)
+                finally:
+                    self._keep(version, worker)
+        except Unavailable as error:
+            if interrupted is None:
+                return Ended(EndReason.UNAVAILABLE, error.message)
+            # Only what has sent nothing may be tried again as if it had not been run.
+            reason = EndReason.CRASH if call.has_sent else EndReason.UNAVAILABLE
+            return Ended(reason, f"{interrupted.detail}, and cannot be run again: {error.message}")
+        return Ended(end.reason, end.detail) if isinstance(end, Interrupted) else end
 
     async def _shared(self, version: _Version, program: Program) -> Worker:
         """Return the process of a version, started if need be. Raises Unavailable."""

@@ -44,6 +44,8 @@ interface Call {
   fetches: Record<number, Pending>;
   lines: number;
   characters: number;
+  /** How often the host was told that its code runs. */
+  entered: number;
 }
 
 const MOST_LINES = 500;
@@ -51,7 +53,11 @@ const MOST_CHARACTERS = 65_536; // of all lines of a call
 const MOST_TEXT = 8_192; // characters of a message or a stack
 const MOST_VALUE = 1_048_576; // bytes of a result
 
+const MOST_ENTERED = 1_000; // of a call: a chain of timers could keep the host busy with it
+
 const calls = table<Call>();
+let open = 0; // how many there are
+let entered = 0; // the one that the host believes to be running
 
 // Which call runs is told by Deno's async context, so concurrent ones are never mixed up.
 const context = new AsyncLocalStorage();
@@ -88,6 +94,20 @@ function flush(): void {
     delete waiting[firstWaiting];
     firstWaiting++;
   }
+}
+
+/**
+ * Tell the host, at once, whose code runs next: if that hangs, its neighbours can be told from it.
+ * What runs after an `await` counts as part of what came before.
+ */
+function enter(call: Call): void {
+  if (open > 1 && call.entered === MOST_ENTERED) return;
+  const isKnown = open < 2 || entered === call.id; // who is alone needs not be told of
+  entered = call.id;
+  if (isKnown) return;
+  call.entered++;
+  send(`{"t":"at","id":${call.id}}`);
+  flush();
 }
 
 /** The call whose output this is, if there is room for more of it. */
@@ -172,13 +192,16 @@ function begin(id: number, secrets: Record<string, string>, payload: string): vo
     fetches: table<Pending>(),
     lines: 0,
     characters: 0,
+    entered: 0,
   } as Call;
   calls[id] = call;
+  open++;
   apply(runIn, context, [call, () => start(call, secrets, payload)]);
 }
 
 function start(call: Call, secrets: Record<string, string>, payload: string): void {
   then(loaded(), (entry) => {
+    enter(call);
     try {
       const result = entry(parse(payload), surroundings(secrets));
       // A promise, a thenable or a value.
@@ -227,6 +250,7 @@ function fail(call: Call, what: "threw" | "unloaded", thrown: unknown): void {
 
 /** Stop what a call has begun. What of it still comes in has nobody to go to. */
 function end(call: Call): void {
+  if (call.open) open--;
   call.open = false;
   delete calls[call.id];
   const timers = own.ownKeys(call.timers);
@@ -256,6 +280,7 @@ function hear(head: any, body: Uint8Array<ArrayBuffer>): void {
   } else if (head.fetch in call.fetches) {
     const pending = call.fetches[head.fetch];
     delete call.fetches[head.fetch];
+    enter(call);
     if (head.t === "failed") pending.reject(new own.NativeTypeError(head.message));
     else pending.resolve(respond(head, body));
   }
@@ -312,7 +337,7 @@ own.listen(globalThis, "unhandledrejection", (event) => {
   printUncaught(" in a promise", own.reasonOf(event));
 });
 
-const { startTimer, stopTimer } = makeTimers(current, printUncaught);
+const { startTimer, stopTimer } = makeTimers(current, enter, printUncaught);
 realm.furnish({
   window: globalThis, // as in the Deno that Authgear runs
   console: makeConsole(print, inspect, () => printing() !== undefined),

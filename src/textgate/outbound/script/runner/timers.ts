@@ -11,10 +11,11 @@ interface Call {
 
 /**
  * Make the functions that start and stop them; `current` is the call whose code runs now, if it is
- * not over.
+ * not over; `enter` is told whose code runs next.
  */
 export function makeTimers(
   current: () => Call | undefined,
+  enter: (call: any) => void,
   printUncaught: (where: string, problem: unknown) => void,
 ) {
   let timers = 0;
@@ -28,6 +29,7 @@ export function makeTimers(
     const due = () => {
       if (!call.open) return;
       if (!repeats) delete call.timers[id];
+      enter(call);
       try {
         own.apply(work, undefined, given);
       } catch (thrown) {
