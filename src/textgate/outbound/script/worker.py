@@ -139,6 +139,8 @@ class Worker:
         number = self._count
         if len(self._calls) < 2:
             self._entered = next(iter(self._calls), number)
+        if self._calls:
+            self._watch.ask()  # so that it is known, in the end, whether it came to this one
         self._calls[number] = call
         call.is_waiting = False
         self._busy.set()
