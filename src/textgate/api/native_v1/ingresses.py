@@ -1,24 +1,24 @@
 """/v1/ingresses: the ways in for other systems."""
 
-from typing import Annotated, Any
+from typing import Any
 
 import msgspec
 
 from textgate.api.fields import DateTime
+from textgate.api.native_v1.ingress_secrets import (
+    Overlap,
+    SecretHint,
+    known_ingress,
+    secret_hint,
+)
 from textgate.api.native_v1.paging import Page, Paging, part_of
 from textgate.api.native_v1.shapes import location, when
 from textgate.api.operation import Answer, Call, Operation
 from textgate.config import Settings
 from textgate.domain.account import Scope
-from textgate.domain.ingress import Ingress, IngressSecret, OnTimeout
+from textgate.domain.ingress import Ingress, OnTimeout
 from textgate.domain.times import Milliseconds, rfc3339
 from textgate.gateway import ingresses
-from textgate.gateway.ingresses import LONGEST_OVERLAP_S
-
-HINT_LENGTH = 4
-"""Characters of a secret that are shown, so that its owner knows which one it is."""
-
-Overlap = Annotated[int, msgspec.Meta(ge=0, le=LONGEST_OVERLAP_S)]
 
 
 class NewIngress(ingresses.Draft, frozen=True):
@@ -27,17 +27,6 @@ class NewIngress(ingresses.Draft, frozen=True):
 
 class IngressChanges(ingresses.Changes, frozen=True):
     """What is to be different; the rest stays."""
-
-
-class SecretHint(msgspec.Struct, kw_only=True):
-    """A secret that signs requests. It is never shown again: its owner has it."""
-
-    id: str
-    hint: str
-    """The first four characters."""
-    created_at: DateTime
-    ends_at: DateTime | None
-    """When it stops being accepted; null: it stays."""
 
 
 class IngressShape(msgspec.Struct, kw_only=True):
@@ -80,27 +69,6 @@ class Rotation(msgspec.Struct, forbid_unknown_fields=True):
     overlap_s: Overlap = 86_400
 
 
-class NewSecret(msgspec.Struct, forbid_unknown_fields=True):
-    """A secret of the other system, such as an Authgear project's signature key."""
-
-    secret: Annotated[
-        str | None, msgspec.Meta(description="8 to 256 printable characters; null: make one.")
-    ] = None
-
-
-class AddedSecret(SecretHint, kw_only=True):
-    """A secret that is new."""
-
-    made_secret: str | None
-    """The secret, if it was made here; shown this once."""
-
-
-class Retirement(msgspec.Struct):
-    """When a secret ends."""
-
-    overlap_s: Overlap = 0
-
-
 def ingress_shape(ingress: Ingress, settings: Settings, now: Milliseconds) -> IngressShape:
     overlaps = ingress.previous_key is not None and now < ingress.previous_key_until
     return IngressShape(
@@ -111,7 +79,7 @@ def ingress_shape(ingress: Ingress, settings: Settings, now: Milliseconds) -> In
         url=_url(ingress, ingress.key, settings),
         previous_url=_url(ingress, ingress.previous_key, settings) if overlaps else None,
         previous_url_until=when(ingress.previous_key_until if overlaps else None),
-        secrets=[_hint(secret) for secret in ingress.active(now)],
+        secrets=[secret_hint(secret) for secret in ingress.active(now)],
         allow_unsigned=ingress.allow_unsigned,
         budget_s=ingress.budget_ms // 1000,
         on_timeout=ingress.on_timeout,
@@ -124,15 +92,6 @@ def ingress_shape(ingress: Ingress, settings: Settings, now: Milliseconds) -> In
 
 def _url(ingress: Ingress, key: str | None, settings: Settings) -> str:
     return f"{(settings.public_url or '').rstrip('/')}/ingress/{ingress.dialect}/{key}"
-
-
-def _hint(secret: IngressSecret) -> SecretHint:
-    return SecretHint(
-        id=secret.id,
-        hint=secret.secret[:HINT_LENGTH],
-        created_at=rfc3339(secret.created_at),
-        ends_at=when(secret.ends_at),
-    )
 
 
 def _shape(call: Call[Any, Any], ingress: Ingress) -> IngressShape:
@@ -154,14 +113,7 @@ async def _add(call: Call[None, NewIngress]) -> Answer:
 
 
 async def _get(call: Call[None, None]) -> Answer:
-    return Answer(200, _shape(call, await _known(call)))
-
-
-async def _known(call: Call[Any, Any]) -> Ingress:
-    account_id, ingress_id = call.account.id, call.path["id"]
-    return await call.services.store.read(
-        lambda tx: ingresses.known_ingress(tx, account_id, ingress_id)
-    )
+    return Answer(200, _shape(call, await known_ingress(call)))
 
 
 async def _change(call: Call[None, IngressChanges]) -> Answer:
@@ -185,34 +137,6 @@ async def _rotate(call: Call[None, Rotation | None]) -> Answer:
         lambda tx: ingresses.rotate(tx, account_id, ingress_id, overlap_ms=overlap_ms)
     )
     return Answer(200, _shape(call, rotated))
-
-
-async def _secrets(call: Call[None, None]) -> Answer:
-    known = await _known(call)
-    active = known.active(call.services.clock.now())
-    return Answer(200, Page([_hint(secret) for secret in active]))
-
-
-async def _add_secret(call: Call[None, NewSecret | None]) -> Answer:
-    account_id, ingress_id = call.account.id, call.path["id"]
-    given = (call.body or NewSecret()).secret
-    added, made = await call.services.store.write(
-        lambda tx: ingresses.add_secret(tx, account_id, ingress_id, given)
-    )
-    hint = _hint(added)
-    members = {name: getattr(hint, name) for name in hint.__struct_fields__}
-    return Answer(201, AddedSecret(**members, made_secret=made))
-
-
-async def _retire_secret(call: Call[Retirement, None]) -> Answer:
-    account_id, ingress_id, secret_id = call.account.id, call.path["id"], call.path["secret_id"]
-    overlap_ms = call.query.overlap_s * 1000
-    retired = await call.services.store.write(
-        lambda tx: ingresses.retire_secret(
-            tx, account_id, ingress_id, secret_id, overlap_ms=overlap_ms
-        )
-    )
-    return Answer(200, _hint(retired))
 
 
 _TAG = "ingresses"
@@ -286,44 +210,5 @@ OPERATIONS = (
         body_optional=True,
         answer=IngressShape,
         errors={**_UNKNOWN, 400: "The overlap is out of range."},
-    ),
-    Operation(
-        "GET",
-        "/ingresses/{id}/secrets",
-        "List the secrets of a way in by their hints",
-        _TAG,
-        Scope.INGRESSES_READ,
-        _secrets,
-        answer=Page[SecretHint],
-        errors=_UNKNOWN,
-    ),
-    Operation(
-        "POST",
-        "/ingresses/{id}/secrets",
-        "Add a secret, given or made",
-        _TAG,
-        Scope.INGRESSES_WRITE,
-        _add_secret,
-        body=NewSecret,
-        body_optional=True,
-        answer=AddedSecret,
-        status=201,
-        errors={**_UNKNOWN, 400: "A rule is broken.", 409: "The ingress has this secret."},
-        description="From then on what it signs is accepted, beside what the others sign.",
-    ),
-    Operation(
-        "DELETE",
-        "/ingresses/{id}/secrets/{secret_id}",
-        "Retire a secret, at once or later",
-        _TAG,
-        Scope.INGRESSES_WRITE,
-        _retire_secret,
-        query=Retirement,
-        answer=SecretHint,
-        errors={
-            400: "The overlap is out of range.",
-            404: "No such ingress, or no such secret.",
-            409: "It is the last one.",
-        },
     ),
 )
