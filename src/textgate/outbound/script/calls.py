@@ -9,7 +9,7 @@ import msgspec
 
 from textgate.outbound.http import Http
 from textgate.outbound.script.fetching import Answer, Refusal, Request, perform
-from textgate.outbound.script.frames import Failed, Unloaded
+from textgate.outbound.script.frames import Failed, Unloaded, Wanted, frame
 from textgate.outbound.script.modules import REFUSED
 from textgate.outbound.script.run import Ended, EndReason, Fetch, Line, Returned, Run, Threw
 
@@ -161,6 +161,33 @@ class Call:
             tuple(self._fetches),
             (time.perf_counter() - self._started) * 1000,
         )
+
+
+def answered(wanted: Wanted, answer: Answer | Refusal) -> bytes:
+    """Return the frame that brings what came of a request."""
+    about: dict[str, object] = {"id": wanted.id, "fetch": wanted.fetch}
+    if isinstance(answer, Refusal):
+        return frame({"t": "failed", **about, "message": answer.message})
+    head = {
+        "t": "answer",
+        **about,
+        "status": answer.status,
+        "phrase": answer.phrase,
+        "url": answer.url,
+        "redirected": answer.redirected,
+        "truncated": answer.truncated,
+        "headers": answer.headers,
+    }
+    return frame(head, answer.body)
+
+
+def returned(text: bytes) -> Returned | Threw:
+    """Make sure that what is said to be JSON is JSON."""
+    try:
+        msgspec.json.decode(text)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return Threw("the script returned what cannot be written as JSON", None, None)
+    return Returned(None if text == b"null" else text)
 
 
 # What a script says of its errors, put into words that its author knows.

@@ -44,6 +44,11 @@ class Watch:
         too_long = min(_HANGS_SECONDS, 2 * patience)
         return self.waited >= too_long or used >= min(_HANGS_CPU_SECONDS, patience)
 
+    def uses_most_of_a_core(self, cpu_before: float | None, seconds: float) -> bool:
+        """Whether it has worked for most of the last ``seconds``."""
+        cpu = self._process.cpu()
+        return cpu is not None and cpu_before is not None and cpu - cpu_before > seconds / 2
+
     def is_larger_than(self, share: float) -> bool:
         """Whether it holds more than this share of the memory that it may take."""
         return self._process.memory() > self._memory_mb * share

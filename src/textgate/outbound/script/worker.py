@@ -5,13 +5,20 @@ import re
 from collections.abc import Callable
 from contextlib import suppress
 
-import msgspec
 import structlog
 
 from textgate.domain.errors import Unavailable
 from textgate.domain.script import Program
 from textgate.outbound.script import frames
-from textgate.outbound.script.calls import Call, Exchange, Interrupted, not_loaded, threw
+from textgate.outbound.script.calls import (
+    Call,
+    Exchange,
+    Interrupted,
+    answered,
+    not_loaded,
+    returned,
+    threw,
+)
 from textgate.outbound.script.deno import Deno
 from textgate.outbound.script.fetching import Answer, Refusal, Request
 from textgate.outbound.script.process import Process
@@ -24,8 +31,8 @@ _LONGEST_PATIENCE = 10.0
 _LATE_SECONDS = 0.5
 """A process that has not answered for so long gets no new calls."""
 _PROOF_SECONDS = 0.1
-_IDLE_BEATS = 10
-"""How often an idle process is looked at before it is closed."""
+_IDLE_BEAT_SECONDS = 1.0
+"""How often an idle process is looked at."""
 _MOST_STRAY_FRAMES = 10_000
 """Frames about calls that have ended: a few are on their way when a call is ended from here."""
 _OUT_OF_MEMORY = re.compile(r"(?i)out of memory|heap limit|allocation failed")
@@ -285,7 +292,7 @@ class Worker:
                 call.settle(Returned(None))
             case frames.Value():
                 self._has_loaded = True
-                call.settle(_returned(body))
+                call.settle(returned(body))
 
     def _fetch(self, call: Call, told: frames.Wanted, body: bytes) -> None:
         if told.fetch <= self._last_fetch:
@@ -297,30 +304,11 @@ class Worker:
         def deliver(answer: Answer | Refusal) -> None:
             if self._calls.get(told.id) is call:
                 self._fetches.pop(key, None)
-                self._answer(told, answer)
+                self._process.write(answered(told, answer))
 
         exchange = call.fetch(request, deliver)
         if exchange is not None:
             self._fetches[key] = exchange
-
-    def _answer(self, told: frames.Wanted, answer: Answer | Refusal) -> None:
-        about: dict[str, object] = {"id": told.id, "fetch": told.fetch}
-        if isinstance(answer, Refusal):
-            self._tell({"t": "failed", **about, "message": answer.message})
-            return
-        self._tell(
-            {
-                "t": "answer",
-                **about,
-                "status": answer.status,
-                "phrase": answer.phrase,
-                "url": answer.url,
-                "redirected": answer.redirected,
-                "truncated": answer.truncated,
-                "headers": answer.headers,
-            },
-            answer.body,
-        )
 
     # --- how it fares ---
 
@@ -328,20 +316,37 @@ class Worker:
         self._tell({"t": "ping", "id": 0, "fetch": 0, "n": 0})
 
     async def _keep_watch(self) -> None:
-        idle, idle_beat = 0.0, self._idle_seconds / _IDLE_BEATS
         while self._why is None:
             if self._busy.is_set():
-                idle = 0.0
                 await asyncio.sleep(min(_BEAT_SECONDS, self._patience() / 3))
                 self._look()
-                continue
+            else:
+                await self._keep_idle()
+
+    async def _keep_idle(self) -> None:
+        """Wait for a call; close the process if it is not needed, or not fit to wait."""
+        self._watch.ask()
+        idle = 0.0
+        while not self._busy.is_set():
+            beat = min(_IDLE_BEAT_SECONDS, self._idle_seconds - idle)
             before = self._process.cpu()
             try:
-                async with asyncio.timeout(idle_beat):
+                async with asyncio.timeout(beat):
                     await self._busy.wait()
             except TimeoutError:
-                idle += idle_beat
-                self._look_idle(before, idle)
+                pass
+            else:
+                return
+            idle += beat
+            # Nobody is hurt, so a doubt is enough.
+            if self._watch.waited >= beat or self._watch.uses_most_of_a_core(before, beat):
+                log.warning("a script works on after its last answer: its process is ended")
+            elif self._watch.is_larger_than(_STILL_TOO_MUCH):
+                log.info("a script holds too much memory after its last answer: it is restarted")
+            elif idle < self._idle_seconds:
+                continue
+            self.close()
+            return
 
     def _patience(self) -> float:
         """Seconds for which its calls can wait for each other and still have time for their own."""
@@ -362,21 +367,3 @@ class Worker:
         else:
             self.is_retired |= self._watch.waited >= _LATE_SECONDS
             self._watch.ask()
-
-    def _look_idle(self, cpu_before: float | None, idle: float) -> None:
-        """Let go of one that is not needed, has grown, or works on although nobody waits for it."""
-        cpu = self._process.cpu()
-        used = 0.0 if cpu is None or cpu_before is None else cpu - cpu_before
-        works = used > self._idle_seconds / _IDLE_BEATS / 4
-        has_grown = self._watch.is_larger_than(_STILL_TOO_MUCH)
-        if idle >= self._idle_seconds or works or has_grown:
-            self.close()
-
-
-def _returned(text: bytes) -> Returned | Threw:
-    """Make sure that what is said to be JSON is JSON."""
-    try:
-        msgspec.json.decode(text)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return Threw("the script returned what cannot be written as JSON", None, None)
-    return Returned(None if text == b"null" else text)
