@@ -225,6 +225,38 @@ async def test_a_request_that_cannot_be_made_is_an_error_that_says_why(
     assert message in caught[1]
 
 
+PLACES = [
+    ("\n  r = await fetch('http://127.0.0.1:1/')", "cannot be reached", 3, 13),
+    (
+        "const go = async () => {\n return await fetch('http://127.0.0.1:1/')}; await\ngo()",
+        "",
+        3,
+        15,
+    ),
+    ("\n  r = await fetch('http://10.0.0.1/')", "may not be called", 3, 13),
+    ("\n  r = await fetch('https://127.0.0.1:1/')", "the request failed", 3, 13),
+    ("\n  r = await fetch('ftp://a.example/')", "http: and https:", 3, 13),
+    ("\n  r = await fetch('/relative')", "Invalid URL", 3, 13),
+    ("\n  r = await fetch('http://a.x/' + 'x'.repeat(30000))", "too long", 3, 13),
+    ("\n  r = await fetch(e.url + '/long');\nawait r.text()", "longer than 64 KiB", 3, 13),
+    ("\n  for (;;) await fetch(e.url + '/many')", "50 requests", 3, 18),
+    ("\n  await Promise.all(e.many.map(() => fetch(e.url + '/many')))", "a script may make", 3, 38),
+]
+
+
+@pytest.mark.parametrize(("code", "message", "line", "column"), PLACES)
+async def test_an_error_of_fetch_has_the_place_where_it_was_called(
+    scripts: Bench, far: FarSide, code: str, message: str, line: int, column: int
+) -> None:
+    far.on("/many")
+    far.on("/long", Say(200, b"x" * (BODY_LIMIT + 1)))
+    source = f"export default async (e: any) => {{ let r;\n{code}\n}};"
+    end = (await scripts.run(source, {"url": far.url, "many": [0] * 60})).end
+    assert isinstance(end, Threw)
+    assert message in end.message
+    assert (end.line, end.column) == (line, column)
+
+
 async def test_a_connection_that_breaks_is_a_type_error_and_is_told(
     scripts: Bench, far: FarSide
 ) -> None:

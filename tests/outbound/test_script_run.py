@@ -1,6 +1,7 @@
 """What becomes of a run of a script: its value, its error, its output, its surroundings."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 
 import pytest
@@ -79,9 +80,12 @@ async def test_half_of_a_character_is_replaced(scripts: Bench) -> None:
     assert await scripts.probe(r"return '\ud800'.charCodeAt(0)") == 0xD800
     end = (await scripts.run(PROBE, {"code": r"console.log('\ud800'); throw '\udfff!'"})).end
     assert end == Threw("\ufffd!", None, None)
-    returned = (await scripts.run(PROBE, {"code": r"return {'\ud800': 1}"})).end
-    assert isinstance(returned, Threw)
-    assert "cannot be written as JSON" in returned.message
+    code = r"return {'\ud800': 'a\udfff\\\ud800', code: 'ok', both: '\ud83d\ude00', not: '\\ud800'}"
+    returned = (await scripts.run(PROBE, {"code": code})).end
+    assert isinstance(returned, Returned)
+    assert json.loads(returned.value or b"") == {
+        "\ufffd": "a\ufffd\\\ufffd", "code": "ok", "both": "😀", "not": r"\ud800"
+    }  # fmt: skip
 
 
 SHAPES = [
@@ -268,12 +272,25 @@ async def test_the_console_is_kept_for_the_call_that_printed(scripts: Bench) -> 
     )
 
 
+STACKS = """
+export default async () => {
+  setTimeout(() => console.log(new Error("x").stack), 0);
+  Promise.reject(new Error("rejected"));
+  await new Promise((done) => setTimeout(done, 20));
+  reportError(new Error("reported"));
+  console.log([new Error("inspected")]);
+};
+"""
+
+
 async def test_a_printed_stack_names_the_script_and_nothing_of_ours(scripts: Bench) -> None:
-    run = await scripts.run(
-        "export default () => {\n  setTimeout(() => console.log(new Error('x').stack), 0);\n"
-        "  return new Promise((done) => setTimeout(done, 20));\n};"
-    )
-    assert [line.text for line in run.console] == ["Error: x\n    at script:2:32\n"]
+    run = await scripts.run(STACKS)
+    assert [line.text for line in run.console] == [
+        "Uncaught in a promise: Error: rejected\n    at default (script.ts:4:18)",
+        "Error: x\n    at script.ts:3:32",
+        "Uncaught: Error: reported\n    at default (script.ts:6:15)",
+        "[\n  Error: inspected\n      at default (script.ts:7:16)\n]",
+    ]
 
 
 async def test_what_calls_print_at_the_same_time_is_not_mixed_up(scripts: Bench) -> None:

@@ -20,6 +20,8 @@ _MOST_CHARACTERS = 65_536
 _SHOWN_MESSAGE = 2_000
 """Characters."""
 
+_HALF_A_PAIR = re.compile(rb"(?<!\\)((?:\\\\)*)\\u[dD][89a-fA-F][0-9a-fA-F]{2}")
+
 _TOOK_ANOTHER_WAY = (
     "the script was interrupted when its process ended, and did not make the same requests again"
     " when it was run once more"
@@ -182,19 +184,24 @@ def answered(wanted: Wanted, answer: Answer | Refusal) -> bytes:
 
 
 def returned(text: bytes) -> Returned | Threw:
-    """Make sure that what is said to be JSON is JSON."""
-    try:
-        msgspec.json.decode(text)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return Threw("the script returned what cannot be written as JSON", None, None)
-    return Returned(None if text == b"null" else text)
+    """Make sure that what is said to be JSON is JSON; half of a surrogate pair becomes U+FFFD."""
+    # JSON.stringify escapes these alone; whoever reads them strictly would refuse all of it.
+    for json in (text, _HALF_A_PAIR.sub(rb"\1\\ufffd", text)):
+        try:
+            msgspec.json.decode(json)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            continue
+        return Returned(None if json == b"null" else json)
+    return Threw("the script returned what cannot be written as JSON", None, None)
 
 
 # What a script says of its errors, put into words that its author knows.
 
 _PLACE = re.compile(r"\bblob:null/[0-9a-f-]{36}(?::(\d{1,6}):(\d{1,6}))?")
 _STORED = re.compile(r"\bdata:application/(?:java|type)script;base64,[\w+/=]*")
-_OURS = re.compile(r"(?m)^ +at (?!.*(?:blob:null|data:)).*(?:\(|at |async )(?:ext:|file:///).*\n?")
+_OURS = re.compile(
+    r"(?m)(?:\n|\A) {1,20}at (?!.*(?:blob:null|data:))(?:.*[( ])?(?:ext:|node:|file:///).*$"
+)
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 _EXPLAINED = (
     (
@@ -219,7 +226,7 @@ def without_addresses(text: str) -> str:
     """Return what a script printed, without the addresses under which it is run."""
     text = _OURS.sub("", text)
     text = _STORED.sub("a stored module", text)
-    return _PLACE.sub(lambda at: f"script:{at[1]}:{at[2]}" if at[1] else "the script", text)
+    return _PLACE.sub(lambda at: f"script.ts:{at[1]}:{at[2]}" if at[1] else "script.ts", text)
 
 
 def threw(problem: Failed) -> Threw:

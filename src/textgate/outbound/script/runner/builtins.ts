@@ -72,6 +72,11 @@ export const then = method(Promise.prototype, "then") as <T>(
 // What fetch is made of.
 export const NativeRequest = Request, NativeResponse = Response, NativeHeaders = Headers;
 export const NativeTypeError = TypeError, NativeStream = ReadableStream;
+/** Let a stack begin where `above` was called. */
+export const traceFrom = (Error as any).captureStackTrace as (
+  error: Error,
+  above: (...given: any[]) => unknown,
+) => void;
 export const requestMethod = getter(Request.prototype, "method") as (request: Request) => string;
 export const requestUrl = getter(Request.prototype, "url") as (request: Request) => string;
 export const requestHeaders = getter(Request.prototype, "headers") as (request: Request) => Headers;

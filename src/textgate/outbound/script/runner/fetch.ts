@@ -11,6 +11,14 @@ const MOST_URL = 16_000, MOST_HEADERS = 100, MOST_HEADER_TEXT = 32_768; // chara
 export interface Pending {
   resolve: (response: Response) => void;
   reject: (problem: unknown) => void;
+  /** Made where fetch was called, so that its stack leads there; its message comes later. */
+  problem: TypeError;
+}
+
+/** Say in an error what it is about. The words are put into its stack when that is first read. */
+export function about(problem: TypeError, message: string): TypeError {
+  defineProperty(problem, "message", only(message));
+  return problem;
 }
 
 /** A call, as far as fetch knows it. */
@@ -52,7 +60,7 @@ export function makeFetch(
     else if (count > MOST_HEADERS || characters > MOST_HEADER_TEXT || longest > 200) {
       tooMuch = "the headers are too many or too long";
     }
-    if (tooMuch) return back.reject(new own.NativeTypeError(`the request failed: ${tooMuch}`));
+    if (tooMuch) return back.reject(about(back.problem, `the request failed: ${tooMuch}`));
     fetches++;
     const id = fetches;
     call.fetches[id] = back;
@@ -71,16 +79,18 @@ export function makeFetch(
   }
 
   return function fetch(input: any, init?: any) {
+    const problem = new own.NativeTypeError();
+    own.traceFrom(problem, fetch);
     return new own.NativePromise((resolve, reject) => {
       const call = current();
       if (call === undefined) {
-        throw new own.NativeTypeError("fetch is over: the call that it belongs to has ended");
+        throw about(problem, "fetch is over: the call that it belongs to has ended");
       }
       // Deno's own class: it checks everything as in any browser, and throws the same errors.
       const request = new own.NativeRequest(input, init);
       const signal = own.requestSignal(request);
       if (own.isAborted(signal)) return reject(own.abortReason(signal));
-      const back = { __proto__: null, resolve, reject } as Pending;
+      const back = { __proto__: null, resolve, reject, problem } as Pending;
       then(own.requestBytes(request), (body) => {
         ask(call, request, signal, new own.Bytes(body), back);
       }, reject);
@@ -98,7 +108,12 @@ interface Answer {
   headers: [string, string][];
 }
 
-export function respond(answer: Answer, body: Uint8Array<ArrayBuffer>): Response {
+/** Make a response; `problem` is the error that it has if its body is not whole. */
+export function respond(
+  answer: Answer,
+  body: Uint8Array<ArrayBuffer>,
+  problem: TypeError,
+): Response {
   const headers = new own.NativeHeaders();
   for (let at = 0; at < answer.headers.length; at++) {
     own.appendHeader(headers, answer.headers[at][0], answer.headers[at][1]);
@@ -109,7 +124,7 @@ export function respond(answer: Answer, body: Uint8Array<ArrayBuffer>): Response
   init.statusText = answer.phrase;
   init.headers = headers;
   const isEmpty = status === 204 || status === 205 || status === 304;
-  const content = isEmpty ? null : answer.truncated ? broken() : body;
+  const content = isEmpty ? null : answer.truncated ? broken(problem) : body;
   return dress(new own.NativeResponse(content, init), answer);
 }
 
@@ -127,11 +142,10 @@ function dress(response: Response, answer: Answer): Response {
 }
 
 /** The body of an answer that was longer than what is kept of it. */
-function broken(): ReadableStream {
+function broken(problem: TypeError): ReadableStream {
   const stream = table<unknown>();
   stream.start = (controller: ReadableStreamDefaultController) => {
-    const problem = "the body of the answer is longer than 64 KiB";
-    own.failStream(controller, new own.NativeTypeError(problem));
+    own.failStream(controller, about(problem, "the body of the answer is longer than 64 KiB"));
   };
   return new own.NativeStream(stream);
 }

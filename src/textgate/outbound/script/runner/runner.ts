@@ -11,7 +11,7 @@
 import * as own from "./builtins.ts";
 import { apply, freeze, parse, slice, table, then } from "./builtins.ts";
 import { makeConsole, show } from "./console.ts";
-import { makeFetch, type Pending, respond } from "./fetch.ts";
+import { about, makeFetch, type Pending, respond } from "./fetch.ts";
 import * as realm from "./realm.ts";
 import { makeTimers } from "./timers.ts";
 import { frame, quote, readLength, SECRET_LENGTH } from "./wire.ts";
@@ -281,8 +281,8 @@ function hear(head: any, body: Uint8Array<ArrayBuffer>): void {
     const pending = call.fetches[head.fetch];
     delete call.fetches[head.fetch];
     enter(call);
-    if (head.t === "failed") pending.reject(new own.NativeTypeError(head.message));
-    else pending.resolve(respond(head, body));
+    if (head.t === "failed") pending.reject(about(pending.problem, head.message));
+    else pending.resolve(respond(head, body, pending.problem));
   }
 }
 
