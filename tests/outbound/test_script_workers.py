@@ -396,37 +396,31 @@ def _runs_deno(process: int) -> bool:
 # --- without Deno ---
 
 
-async def test_without_deno_a_run_says_what_to_install(tmp_path: Path) -> None:
-    async with bench(deno=Deno(tmp_path / "absent"), total=1) as scripts:
-        for _ in range(2):
-            end = (await scripts.run(ECHO)).end
-            assert isinstance(end, Ended)
-            assert end.reason is EndReason.UNAVAILABLE
-            assert "TEXTGATE_DENO" in end.detail
+WITHOUT_DENO = {
+    "absent": (None, "scripts need Deno"),
+    "broken": ("echo deno 2.9.8; exit 1", "Deno does not start on this machine"),
+    "another program": ("exit 0", "Deno does not run on this machine"),
+    "too old": ("echo deno 1.41.3", "Deno 1.41.3 is too old"),
+}
 
 
-async def test_a_deno_that_does_not_start_is_told_of(tmp_path: Path) -> None:
-    broken = tmp_path / "deno"
-    broken.write_text("#!/bin/sh\necho deno 2.9.8; echo no such library >&2; exit 1\n", "utf-8")
-    broken.chmod(0o755)
-    async with bench(deno=Deno(broken), total=1) as scripts:
+@pytest.mark.parametrize("what", WITHOUT_DENO)
+async def test_without_a_deno_that_runs_a_run_says_what_to_install(
+    tmp_path: Path, what: str
+) -> None:
+    code, says = WITHOUT_DENO[what]
+    there = tmp_path / "deno"
+    if code is not None:
+        there.write_text(f"#!/bin/sh\n{code}\n", "utf-8")
+        there.chmod(0o755)
+    async with bench(deno=Deno(there), total=1) as scripts:
         for _ in range(2):  # and what it took is given back
             end = (await scripts.run(ECHO)).end
-            assert end == Ended(
-                EndReason.UNAVAILABLE, "Deno does not start on this machine; the log says more"
-            )
-
-
-async def test_a_program_that_is_no_deno_is_told_of(tmp_path: Path) -> None:
-    other = tmp_path / "deno"
-    other.write_text("#!/bin/sh\nexit 0\n", "utf-8")
-    other.chmod(0o755)
-    async with bench(deno=Deno(other), total=1) as scripts:
-        for _ in range(2):
-            end = (await scripts.run(ECHO)).end
             assert isinstance(end, Ended)
             assert end.reason is EndReason.UNAVAILABLE
-            assert "does not run on this machine" in end.detail
+            assert says in end.detail
+            assert "install the Python package `deno`" in end.detail
+            assert "TEXTGATE_DENO" in end.detail
 
 
 async def test_a_run_never_raises_for_what_a_payload_is() -> None:

@@ -12,10 +12,9 @@ from textgate.outbound.script.modules import internal_modules
 SETTING = "TEXTGATE_DENO"
 OLDEST = (2, 9)
 """What the runner needs: file descriptors that are none of Deno's own numbers."""
-_INSTALL = (
-    "install the Python package `deno` beside Textgate, or Deno itself on the PATH, or name it in"
-    f" {SETTING}"
-)
+_PACKAGE = "install the Python package `deno` beside Textgate"
+INSTALL = f"{_PACKAGE}, or Deno itself on the PATH, or name it in {SETTING}"
+"""What to do where there is none that runs."""
 _VERSION_SECONDS = 10.0
 """The first start after an installation reads 100 MB from the disk."""
 
@@ -40,13 +39,16 @@ class Deno:
     def _look(self) -> Path:
         if self._path is not None:
             if not _is_program(self._path):
-                raise Unavailable(f"scripts need Deno, and {SETTING} names no program that can run")
+                raise Unavailable(
+                    f"scripts need Deno, and {SETTING} names no program that can run: name one, or"
+                    f" leave it out and {_PACKAGE}"
+                )
             return self._path.absolute()
         if (packaged := _packaged()) is not None:
             return packaged
         if (named := shutil.which("deno")) is not None:
             return Path(named).absolute()
-        raise Unavailable(f"scripts need Deno, which is missing here: {_INSTALL}")
+        raise Unavailable(f"scripts need Deno, which is missing here: {INSTALL}")
 
     async def program(self) -> Path:
         """Return the program, once it has told its version. Raises Unavailable as ``version`` does.
@@ -80,16 +82,18 @@ class Deno:
             said = await _first_line(path)
         except (OSError, TimeoutError) as error:
             why = "it does not answer" if isinstance(error, TimeoutError) else error.strerror
-            raise Unavailable(f"Deno does not run on this machine ({why}): {_INSTALL}") from None
+            raise Unavailable(f"Deno does not run on this machine ({why}): {INSTALL}") from None
         words = said.split()
         version = words[1] if len(words) > 1 and words[0] == "deno" else ""
         parts = version.split(".")
         if len(parts) < 3 or not all(part.isdigit() for part in parts[:2]):
             why = "it does not tell its version"
-            raise Unavailable(f"Deno does not run on this machine ({why}): {_INSTALL}")
+            raise Unavailable(f"Deno does not run on this machine ({why}): {INSTALL}")
         if (int(parts[0]), int(parts[1])) < OLDEST:
             needed = ".".join(map(str, OLDEST))
-            raise Unavailable(f"Deno {version} is too old, scripts need {needed} or newer")
+            raise Unavailable(
+                f"Deno {version} is too old, scripts need {needed} or newer: {INSTALL}"
+            )
         return version
 
 

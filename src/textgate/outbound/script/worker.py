@@ -19,7 +19,7 @@ from textgate.outbound.script.calls import (
     returned,
     threw,
 )
-from textgate.outbound.script.deno import Deno
+from textgate.outbound.script.deno import INSTALL, Deno
 from textgate.outbound.script.fetching import Answer, Refusal, Request
 from textgate.outbound.script.process import Process
 from textgate.outbound.script.run import Ended, EndReason, Returned, Threw
@@ -97,7 +97,9 @@ class Worker:
         except (OSError, TimeoutError) as error:
             self._give_up()
             log.error("Deno does not start", error=str(error), said=self._process.last_words())
-            raise Unavailable("Deno does not start on this machine; the log says more") from None
+            raise Unavailable(
+                f"Deno does not start on this machine (the log says why): {INSTALL}"
+            ) from None
         except BaseException:
             self._give_up()
             raise
