@@ -61,7 +61,9 @@ class Call:
         self.patience = (deadline - asyncio.get_running_loop().time()) / 4
         """Seconds for which it can wait for its neighbours and still have time for itself."""
         self.is_waiting = True
-        """It is in no process, or in one that does not come to it."""
+        """It is in no process, or in one that does not come to it, or came to it too late."""
+        self.has_lost_time = False
+        """A process has ended under it, and it was not the suspect."""
         self._started = time.perf_counter()
         self._lines: list[Line] = []
         self._characters = 0

@@ -151,7 +151,7 @@ class Worker:
         if self._calls:
             self._watch.ask()  # so that it is known, in the end, whether it came to this one
         self._calls[number] = call
-        call.is_waiting = False
+        call.is_waiting = call.has_lost_time and not self.is_alone
         self._busy.set()
         self._tell(
             {"t": "call", "id": number, "fetch": 0, "secrets": dict(call.secrets)}, call.payload
@@ -164,12 +164,12 @@ class Worker:
     def _forget(self, number: int) -> None:
         is_suspect = self._suspect() == number
         call = self._calls.pop(number)
+        late = min(_LATE_SECONDS, call.patience)
+        call.is_waiting |= self._watch.waited >= late and not is_suspect
         for key in [key for key in self._fetches if key[0] == number]:
             del self._fetches[key]
         if call.outcome.cancelled() and self._why is None:
             self._tell({"t": "end", "id": number, "fetch": 0})
-            late = min(_LATE_SECONDS, call.patience)
-            call.is_waiting = self._watch.waited >= late and not is_suspect
             self._is_doubtful = True
             self._proven.clear()
             self._watch.ask()

@@ -120,6 +120,7 @@ class Workers:
                 call.begin()
                 if end.is_suspect:
                     break
+                call.has_lost_time = True
             async with version.alone:
                 worker = await self._start(program, is_alone=True)
                 try:

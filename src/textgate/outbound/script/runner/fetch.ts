@@ -79,17 +79,17 @@ export function makeFetch(
   }
 
   return function fetch(input: any, init?: any) {
-    const problem = new own.NativeTypeError();
-    own.traceFrom(problem, fetch);
     return new own.NativePromise((resolve, reject) => {
       const call = current();
       if (call === undefined) {
-        throw about(problem, "fetch is over: the call that it belongs to has ended");
+        throw new own.NativeTypeError("fetch is over: the call that it belongs to has ended");
       }
       // Deno's own class: it checks everything as in any browser, and throws the same errors.
       const request = new own.NativeRequest(input, init);
       const signal = own.requestSignal(request);
       if (own.isAborted(signal)) return reject(own.abortReason(signal));
+      const problem = new own.NativeTypeError();
+      own.traceFrom(problem, fetch);
       const back = { __proto__: null, resolve, reject, problem } as Pending;
       then(own.requestBytes(request), (body) => {
         ask(call, request, signal, new own.Bytes(body), back);
