@@ -9,6 +9,8 @@ _HANGS_CPU_SECONDS = 1.0
 _HANGS_SECONDS = 3.0
 """A process that does not answer hangs when it has used so much processor time since it was asked,
 or when so much time has gone by: on a machine that is busy, the first takes longer than usual."""
+_STILL_TOO_MUCH = 0.75
+"""Of the memory limit: a process that holds more when it is idle is replaced."""
 
 
 class Watch:
@@ -44,10 +46,18 @@ class Watch:
         too_long = min(_HANGS_SECONDS, 2 * patience)
         return self.waited >= too_long or used >= min(_HANGS_CPU_SECONDS, patience)
 
-    def uses_most_of_a_core(self, cpu_before: float | None, seconds: float) -> bool:
-        """Whether it has worked for most of the last ``seconds``."""
+    def unfitness(self, cpu_before: float | None, seconds: float) -> str | None:
+        """Say why it should not wait for more calls, if it had none for the last ``seconds``.
+
+        Nobody is hurt when it is ended, so a doubt is enough.
+        """
         cpu = self._process.cpu()
-        return cpu is not None and cpu_before is not None and cpu - cpu_before > seconds / 2
+        used = 0.0 if cpu is None or cpu_before is None else cpu - cpu_before
+        if self.waited >= seconds or used > seconds / 2:
+            return "it works on after its last answer"
+        if self.is_larger_than(_STILL_TOO_MUCH):
+            return "it holds too much memory after its last answer"
+        return None
 
     def is_larger_than(self, share: float) -> bool:
         """Whether it holds more than this share of the memory that it may take."""

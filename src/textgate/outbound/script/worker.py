@@ -28,6 +28,7 @@ from textgate.outbound.script.watch import Watch
 _START_SECONDS = 20.0
 _BEAT_SECONDS = 0.25
 _LONGEST_PATIENCE = 10.0
+"""Seconds: of a call that is the only one in its process."""
 _LATE_SECONDS = 0.5
 """A process that has not answered for so long gets no new calls."""
 _PROOF_SECONDS = 0.1
@@ -36,8 +37,6 @@ _IDLE_BEAT_SECONDS = 1.0
 _MOST_STRAY_FRAMES = 10_000
 """Frames about calls that have ended: a few are on their way when a call is ended from here."""
 _OUT_OF_MEMORY = re.compile(r"(?i)out of memory|heap limit|allocation failed")
-_STILL_TOO_MUCH = 0.75
-"""Of the memory limit: a process that holds more when it is idle is replaced."""
 
 log = structlog.get_logger("textgate.script")
 
@@ -340,15 +339,12 @@ class Worker:
             else:
                 return
             idle += beat
-            # Nobody is hurt, so a doubt is enough.
-            if self._watch.waited >= beat or self._watch.uses_most_of_a_core(before, beat):
-                log.warning("a script works on after its last answer: its process is ended")
-            elif self._watch.is_larger_than(_STILL_TOO_MUCH):
-                log.info("a script holds too much memory after its last answer: it is restarted")
-            elif idle < self._idle_seconds:
-                continue
-            self.close()
-            return
+            why = self._watch.unfitness(before, beat)
+            if why is not None:
+                log.warning("a script's process is ended while it is idle", reason=why)
+            if why is not None or idle >= self._idle_seconds:
+                self.close()
+                return
 
     def _patience(self) -> float:
         """Seconds for which its calls can wait for each other and still have time for their own."""
