@@ -96,11 +96,15 @@ async def until(true: Callable[[], bool], seconds: float = 20.0) -> None:
 
 
 def children() -> set[int]:
-    """The processes that this one has started and that still run."""
+    """The processes of scripts that this one has started and that still run.
+
+    Others may be there: a server that the tests share.
+    """
     found = set()
     for stat in Path("/proc").glob("[0-9]*/stat"):
         with suppress(OSError):
             state, parent, *_ = stat.read_text("utf-8", "replace").rpartition(")")[2].split()
-            if int(parent) == os.getpid() and state != "Z":
+            words = (stat.parent / "cmdline").read_bytes()
+            if int(parent) == os.getpid() and state != "Z" and b"/textgate-script-" in words:
                 found.add(int(stat.parent.name))
     return found
