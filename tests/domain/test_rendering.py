@@ -20,7 +20,7 @@ from textgate.domain.rendering import (
 )
 
 LONGEST_READING_S = 1.0
-"""Far above what is measured (20 ms), so that a busy machine does not fail it."""
+"""Far above what was measured (26 ms), so that a busy machine does not fail it."""
 
 
 def render(text: str, **given: Any) -> str:

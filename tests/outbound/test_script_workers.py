@@ -11,7 +11,7 @@ import tempfile
 from pathlib import Path
 
 import pytest
-from outbound_script import ECHO, PROBE, bench, children, until
+from outbound_script import ECHO, PROBE, bench, children, cpu_of, until
 
 from textgate import telemetry
 from textgate.outbound.script.deno import Deno
@@ -236,8 +236,10 @@ async def test_a_call_that_hangs_costs_its_neighbours_little_of_a_short_time(aft
 async def test_a_call_that_never_had_its_turn_can_be_tried_again() -> None:
     async with bench(total=2) as scripts:
         assert await scripts.probe("return 1") == 1
+        [process] = children()
+        before = cpu_of(process)
         loop = asyncio.ensure_future(scripts.run(PROBE, {"code": "for (;;);"}, timeout=6))
-        await asyncio.sleep(0.1)
+        await until(lambda: cpu_of(process) >= before + 0.08)
         late = await scripts.run(PROBE, {"code": "return 2"}, timeout=0.12)
         assert late.end == Ended(
             EndReason.UNAVAILABLE,

@@ -51,6 +51,14 @@ def mask_echo(text: str, sent: Iterable[str], limit: int = DETAIL_LIMIT) -> str:
     return mask_digits(shown, limit)
 
 
+def confidential(number: str, text: str | None, context: Mapping[str, Any]) -> list[str]:
+    """Return what of a message nobody may read who is told what became of it: the number, the text,
+    the variables."""
+    variables = context.get("template_variables")
+    values = variables.values() if isinstance(variables, dict) else ()
+    return [number, text or "", *(value for value in values if isinstance(value, str))]
+
+
 ONE_TIME = frozenset({"code", "link", "url", "password"})
 """Variables of a message that open something for whoever reads them (B §2.2)."""
 

@@ -27,8 +27,8 @@ MAX_VALUE = 2000
 """All in characters."""
 MAX_DEPTH = 20
 MAX_NODES = 600
-"""Of the tree: some 200 variables or conditions. The slowest text that is let through takes some
-20 ms when it is first read."""
+"""Of the tree: some 200 variables or conditions. Of the texts that were tried and let
+through, the slowest took 26 ms of CPU when it was first read."""
 MAX_FILTERS = 3
 """After one another: each may make a value longer."""
 LARGEST_NUMBER = 1e15

@@ -6,7 +6,7 @@ import msgspec
 
 from textgate.domain.ingress import OnTimeout
 from textgate.domain.lifecycle import OPEN, State
-from textgate.domain.masking import mask_echo
+from textgate.domain.masking import confidential, mask_echo
 from textgate.domain.message import Message, Recipient, SendAttempt
 from textgate.domain.outcome import Reason
 from textgate.domain.times import Clock, Milliseconds
@@ -95,14 +95,8 @@ def _description(message: Message, recipient: Recipient, last: SendAttempt | Non
     told = (last.detail or last.reason or "") if last is not None else ""
     if recipient.error and (last is None or recipient.reason != last.reason):
         told = f"{recipient.error}; before that: {told}" if told else recipient.error
-    return mask_echo(told, _secrets_of(message, recipient))
-
-
-def _secrets_of(message: Message, recipient: Recipient) -> list[str]:
     context = msgspec.json.decode(message.context) if message.context else {}
-    variables = context.get("template_variables")
-    values = variables.values() if isinstance(variables, dict) else ()
-    return [recipient.number, message.text or "", *(v for v in values if isinstance(v, str))]
+    return mask_echo(told, confidential(recipient.number, message.text, context))
 
 
 def _undecided(verdict: Verdict, on_timeout: OnTimeout) -> Verdict:

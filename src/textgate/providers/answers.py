@@ -9,7 +9,7 @@ from datetime import timedelta
 from typing import Any, Protocol
 
 from textgate.domain.authgear import Answer, Payload
-from textgate.domain.masking import HIDDEN, mask_echo, repeats
+from textgate.domain.masking import HIDDEN, confidential, mask_echo, repeats
 from textgate.domain.outcome import Accepted, Deferred, Outcome, Reason, Rejected, Unknown
 from textgate.outbound.http import Failure, FailureKind
 from textgate.providers.base import Sms
@@ -89,9 +89,7 @@ def payload(sms: Sms, settings: Members) -> Payload:
 
 def told(sms: Sms) -> list[str]:
     """Return what a far side was told and nobody else may read: number, text, variables."""
-    variables = sms.context.get("template_variables")
-    values = variables.values() if isinstance(variables, dict) else ()
-    return [sms.to, sms.text or "", *(value for value in values if isinstance(value, str))]
+    return confidential(sms.to, sms.text, sms.context)
 
 
 def by_status(status: int) -> Outcome:

@@ -4,7 +4,7 @@
 
 A process that hangs does not notice that Textgate was killed, so the kernel ends it (Linux). That
 must be asked for by the child itself, between fork and exec, where a threaded server may run no
-code of its own: hence this step, which takes some 15 ms of the start.
+code of its own: hence this step, which takes some 20 ms of the start.
 """
 
 import os
