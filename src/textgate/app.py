@@ -202,6 +202,7 @@ async def _run(
         desk=outside.desk,
         clock=clock,
         exposition=telemetry.exposition,
+        url=_url(settings, sock),
         jwt_secret=kept_secret(settings, "jwt_secret"),
     )
     server = _Server(_uvicorn_config(settings, build_api(services)))

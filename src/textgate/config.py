@@ -64,6 +64,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     jwt_issuer: str = "textgate"
     access_token_ttl: timedelta = timedelta(minutes=15)
     refresh_token_ttl: timedelta = timedelta(hours=720)
+    phone_code_ttl: timedelta = timedelta(minutes=5)
+    phone_keep_alive: timedelta = timedelta(seconds=15)
+    """Between two signs of life on an event stream; 0 is none."""
+    streams_per_phone: int = 3
+    push_relay_url: str | None = None
+    push_relay_open: bool = False
     default_region: str | None = None
     message_validity: timedelta = timedelta(days=3)
     retention: timedelta = timedelta(days=30)

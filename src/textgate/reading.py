@@ -134,6 +134,14 @@ def choice(*allowed: str) -> Reader:
     return read
 
 
+def yes_or_no(value: object) -> bool:
+    """``true`` or ``false``."""
+    written = str(value).strip().lower()
+    if written not in ("true", "false"):
+        raise ValueError("must be true or false")
+    return written == "true"
+
+
 def listed(one: Reader) -> Reader:
     """A list in TOML, or text with commas; each item is read by ``one``."""
 
@@ -285,6 +293,11 @@ READERS: Mapping[str, Reader] = {
     "jwt_issuer": text,
     "access_token_ttl": span("10s", "30d"),
     "refresh_token_ttl": span("1m", "365d"),
+    "phone_code_ttl": span("30s", "1h"),
+    "phone_keep_alive": span("0s", "5m"),
+    "streams_per_phone": whole(1, 100),
+    "push_relay_url": url,
+    "push_relay_open": yes_or_no,
     "default_region": region,
     "message_validity": span("1m", "30d"),
     "retention": span("1h", "3650d"),

@@ -1,6 +1,7 @@
 """A real API over real HTTP on the loopback, in this loop: store, clock, one account, no engine."""
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -85,6 +86,8 @@ async def serving(
     http = HttpClient(guard, user_agent="Textgate/test")
     scripts = Workers(deno, total=4, memory_mb=256)
     desk = Desk(deno, http, hosts=["127.0.0.1"])
+    sock = socket.create_server(("127.0.0.1", 0))
+    port = sock.getsockname()[1]
     services = Services(
         store=store,
         settings=configured,
@@ -94,12 +97,13 @@ async def serving(
         desk=desk,
         clock=clock,
         exposition=telemetry.exposition,
+        url=configured.public_url or f"http://127.0.0.1:{port}",
         jwt_secret=JWT_SECRET,
     )
     account = await store.write(lambda tx: credentials.add_account(tx, password_hash=PASSWORD_HASH))
     try:
-        async with _listening(services, groups) as url:
-            served = Served(url, store, clock, services, account)
+        async with _listening(services, groups, sock):
+            served = Served(f"http://127.0.0.1:{port}", store, clock, services, account)
             if channel:
                 await served.add_channel()
             yield served
@@ -111,7 +115,9 @@ async def serving(
 
 
 @asynccontextmanager
-async def _listening(services: Services, groups: tuple[Group, ...]) -> AsyncIterator[str]:
+async def _listening(
+    services: Services, groups: tuple[Group, ...], sock: socket.socket
+) -> AsyncIterator[None]:
     config = uvicorn.Config(
         build_api(services, *groups),
         http=QuickProtocol,
@@ -127,10 +133,10 @@ async def _listening(services: Services, groups: tuple[Group, ...]) -> AsyncIter
     loop = asyncio.get_running_loop()
     server = await loop.create_server(
         lambda: config.http_protocol_class(config=config, server_state=state, app_state={}),
-        "127.0.0.1",
+        sock=sock,
     )
     try:
-        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        yield
     finally:
         server.close()
         for connection in list(state.connections):

@@ -11,6 +11,7 @@ import asyncio
 import base64
 import binascii
 import secrets
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from hashlib import blake2b
@@ -19,7 +20,8 @@ from textgate.api.operation import Caller, Services
 from textgate.domain.account import Account, Scope, Token
 from textgate.domain.errors import Unauthenticated, Unavailable
 from textgate.domain.times import Milliseconds
-from textgate.gateway.credentials import verify_password
+from textgate.gateway.credentials import token_hash, verify_password
+from textgate.gateway.presence import seen
 from textgate.gateway.tokens import TokenKey
 from textgate.store.base import Tx
 
@@ -86,6 +88,30 @@ class Authenticator:
             check.add_done_callback(lambda done: self._checked(digest, done))
         known = await asyncio.shield(check)
         return known.caller
+
+    async def identify_device(self, header: bytes, headers: Mapping[bytes, bytes]) -> Caller:
+        """Return the phone whose token ``header`` presents. Raises ``Unauthenticated``.
+
+        Each request of a phone is a sign of life.
+        """
+        scheme, _, given = header.partition(b" ")
+        if scheme.lower() != b"bearer" or len(header) > MAX_HEADER:
+            raise _unknown()
+        digest = token_hash(given.strip().decode("latin-1"))
+
+        def look(tx: Tx) -> Caller | None:
+            device = tx.devices.by_token(digest)
+            account = tx.accounts.get(device.account_id) if device else None
+            if device is None or account is None:
+                return None
+            return Caller(account, frozenset(), device=device)
+
+        caller = await self._store.read(look)
+        if caller is None or (device := caller.device) is None:
+            raise _unknown()
+        if self._clock.now() - device.last_seen >= LOOK_AGAIN_MS:
+            await self._store.write(lambda tx: seen(tx, device.account_id, device.id))
+        return caller
 
     def _generation(self) -> int:
         # Both only ever grow, so their sum is new whenever one of them is.

@@ -75,7 +75,10 @@ class Endpoint:
         headers: dict[bytes, bytes] = dict(scope["headers"])
         request_id = request_id_of(headers)
         try:
-            answer = await self._answer(headers, path, scope["query_string"], None, receive)
+            client = scope.get("client")
+            answer = await self._answer(
+                headers, path, scope["query_string"], None, receive, client[0] if client else None
+            )
         except Gone:
             return None
         except Exception as error:
@@ -109,6 +112,7 @@ class Endpoint:
         query: bytes,
         raw: bytes | None,
         receive: Receive | None,
+        client: str | None = None,
     ) -> Answer | Content | Stream:
         """Who asks, what, the handler. The body is ``raw``, or else what ``receive`` gives."""
         caller = await self._identify(headers)
@@ -121,7 +125,7 @@ class Endpoint:
                 raise TooLarge
             body = self._read(headers, raw or b"")
         return await self.operation.handler(
-            Call(self._services, caller, path, self._query(query), body, headers)
+            Call(self._services, caller, path, self._query(query), body, headers, client)
         )
 
     def _told(self, error: Exception, request_id: str) -> Answer:
@@ -141,6 +145,8 @@ class Endpoint:
         given = headers.get(b"authorization")
         if given is None:
             raise Unauthenticated("Unauthorized")
+        if self.operation.for_phones:
+            return await self._authenticator.identify_device(given, headers)
         caller = self._authenticator.remembered(given)
         if caller is None:
             caller = await self._authenticator.identify(given)

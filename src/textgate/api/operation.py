@@ -25,6 +25,7 @@ from typing import Any, Generic, TypeVar
 
 from textgate.config import Settings
 from textgate.domain.account import Account, Scope
+from textgate.domain.device import Device
 from textgate.domain.errors import Unauthenticated
 from textgate.domain.quota import Quota
 from textgate.domain.times import Clock
@@ -52,6 +53,8 @@ class Services:
     clock: Clock
     exposition: Callable[[], bytes]
     """The metrics in the Prometheus text format."""
+    url: str
+    """Where others reach this server, without a slash at the end."""
     jwt_secret: str
     """Signs tokens (``config.kept_secret``)."""
     trials: Quota = field(default_factory=lambda: Quota((5, 60_000), (60, 3_600_000)))
@@ -69,6 +72,8 @@ class Caller:
     """A password implies ``all:any``."""
     token_id: str | None = None
     """The ``jti`` of the token presented; None for a password."""
+    device: Device | None = None
+    """The phone whose token was presented, as it was known a moment ago."""
 
     def may(self, scope: Scope) -> bool:
         """Whether ``scope`` is granted; nothing implies the refresh scope (A §1.5.4)."""
@@ -91,6 +96,8 @@ class Call(Generic[Q, B]):
     body: B
     """The checked ``Operation.body``, or None."""
     raw_headers: Mapping[bytes, bytes]
+    client: str | None = None
+    """The address of who asks; behind a trusted proxy, of whom the proxy asks for."""
 
     @property
     def headers(self) -> Mapping[str, str]:
@@ -103,6 +110,13 @@ class Call(Generic[Q, B]):
         if self.caller is None:
             raise Unauthenticated("Unauthorized")
         return self.caller.account
+
+    @property
+    def device(self) -> Device:
+        """The phone that asks, on routes for phones."""
+        if self.caller is None or self.caller.device is None:
+            raise Unauthenticated("Unauthorized")
+        return self.caller.device
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,6 +183,8 @@ class Operation:
     """Further paths of the same operation."""
     public: bool = False
     """Needs no credentials."""
+    for_phones: bool = False
+    """The caller is a phone: what it presents is a device token."""
     quick: bool = False
     """Carries the load of the server: served in the short way of ``api.protocol``."""
     description: str = ""

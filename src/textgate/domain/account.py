@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 
+from textgate.domain.device import PhonePolicy
 from textgate.domain.times import Milliseconds
 
 
@@ -23,6 +24,7 @@ class Scope(StrEnum):
     INBOX_REFRESH = "inbox:refresh"
     DEVICES_LIST = "devices:list"
     DEVICES_DELETE = "devices:delete"
+    DEVICES_WRITE = "devices:write"
     WEBHOOKS_LIST = "webhooks:list"
     WEBHOOKS_WRITE = "webhooks:write"
     WEBHOOKS_DELETE = "webhooks:delete"
@@ -53,6 +55,7 @@ class Account(msgspec.Struct, kw_only=True):
     webhook_secret: str
     previous_secret: str | None
     previous_secret_until: Milliseconds
+    phones: PhonePolicy = PhonePolicy()
 
     def secrets(self, now: Milliseconds) -> tuple[str, ...]:
         """Return the active webhook secrets, the newest first."""

@@ -21,6 +21,9 @@ class EventType(StrEnum):
     SMS_CANCELLED = "sms:cancelled"
     SYSTEM_PING = "system:ping"
     APP_STARTED = "app:started"
+    # Of the server itself, about its phones; no phone knows these two.
+    DEVICE_OFFLINE = "device:offline"
+    DEVICE_ONLINE = "device:online"
     # Newer, of phones only (A §4.1): may be registered; nothing of ours fires them.
     SMS_BATCH_RECEIVED = "sms:batch:received"
     SMS_BATCH_DATA_RECEIVED = "sms:batch:data-received"

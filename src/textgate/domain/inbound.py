@@ -17,4 +17,31 @@ class Inbound(msgspec.Struct, kw_only=True):
     recipient: str | None
     sim_number: int | None
     content: str
+    """The text; of a data SMS its base64."""
     created_at: Milliseconds
+    message_id: str | None = None
+    """The phone's name for it (A §4.3)."""
+    subject: str | None = None
+
+
+class Attachment(msgspec.Struct, kw_only=True):
+    """A part of a downloaded MMS."""
+
+    account_id: str
+    inbound_id: str
+    part_id: int
+    content_type: str
+    name: str | None
+    size: int | None
+    data: str | None
+    """Base64."""
+
+
+class Conversation(msgspec.Struct, kw_only=True):
+    """A number that has written to the account."""
+
+    account_id: str
+    number: str
+    last_at: Milliseconds
+    """When it wrote last."""
+    received: int

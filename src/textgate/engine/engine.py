@@ -3,6 +3,7 @@
 import asyncio
 from datetime import timedelta
 
+from textgate.domain.device import Nudge
 from textgate.domain.event import CallJob
 from textgate.domain.message import SendJob
 from textgate.domain.retry import RetryPolicy
@@ -86,6 +87,9 @@ class Engine:
         if isinstance(job, CallJob):
             return self._calls.withdraw(job)
         return self._sends.withdraw(job)
+
+    def nudge(self, nudge: Nudge) -> None:
+        """Nobody else can wake a phone that does not listen: it polls."""
 
     def poke(self, at: Milliseconds) -> None:
         self._sends.poke(at)

@@ -1,5 +1,6 @@
 """Accounts and how they are entered: passwords, tokens, the secret that signs webhooks."""
 
+import hashlib
 import secrets
 import string
 from functools import cache
@@ -39,6 +40,11 @@ def make_password() -> str:
 
 def make_webhook_secret() -> str:
     return secrets.token_urlsafe(SECRET_BYTES)
+
+
+def token_hash(token: str) -> str:
+    """Return what is kept of a device token. It has 126 random bits, so a plain digest will do."""
+    return hashlib.sha256(token.encode()).hexdigest()
 
 
 def hash_password(password: str) -> str:

@@ -119,6 +119,9 @@ class Provider(Generic[S]):
     open: Callable[[S, Tools], OpenChannel]
     check: Callable[[S, Guard], None] = lambda settings, guard: None
     """Raise ``Invalid`` for settings that types alone cannot refuse."""
+    pulled: bool = False
+    """The far side fetches its messages and reports on them: nothing is sent, and its channels are
+    made by its registering. What waits for it stays due until then (``gateway/phone_queue.py``)."""
     simulated: bool = False
     """Sends nothing: it serves only where no channel of another kind can."""
     carries_data: bool = False

@@ -1,6 +1,7 @@
 """Accounts, the tokens they issued, and the log they can read."""
 
 from textgate.domain.account import Account, LogEntry, Token
+from textgate.domain.device import PhonePolicy
 from textgate.domain.times import Milliseconds
 from textgate.store.noun import Noun
 from textgate.store.table import Table, to_json
@@ -45,6 +46,13 @@ class Accounts(Noun):
         )
         self._tx.changed("account")
 
+    def set_phones(self, account_id: str, policy: PhonePolicy) -> None:
+        self._tx.run(
+            "UPDATE account SET phones = :policy WHERE id = :id",
+            {"policy": to_json(policy), "id": account_id},
+        )
+        self._tx.changed("account")
+
     def rotate_secret(self, account_id: str, secret: str, until: Milliseconds) -> None:
         """Make ``secret`` the first; the one before it stays active up to ``until``."""
         self._tx.run(
@@ -72,10 +80,16 @@ class Accounts(Noun):
             "sms_gateway",
             "script_version",
             "template",
+            "device",
+            "pairing_code",
+            "device_notice",
+            "phone_fact",
+            "attachment",
+            "conversation",
         ):
             self._tx.run(f"DELETE FROM {table} WHERE account_id = :id", {"id": account_id})
         self._tx.run("DELETE FROM account WHERE id = :id", {"id": account_id})
-        for noun in ("account", "token", "channel", "webhook", "ingress", "template"):
+        for noun in ("account", "token", "channel", "webhook", "ingress", "template", "device"):
             self._tx.changed(noun)
 
 

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
+from textgate.domain.device import Nudge
 from textgate.domain.event import CallJob
 from textgate.domain.message import SendJob
 from textgate.domain.times import Milliseconds
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from textgate.store.accounts import Accounts, Logs, Tokens
     from textgate.store.channels import Channels
     from textgate.store.deliveries import Deliveries
+    from textgate.store.devices import Devices
     from textgate.store.events import Events
     from textgate.store.inbox import Inbox
     from textgate.store.ingresses import Ingresses
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from textgate.store.sms_gateways import SmsGateways
     from textgate.store.templates import Templates
     from textgate.store.vault import Vault
+    from textgate.store.watching import Mailbox
     from textgate.store.webhooks import Webhooks
 
 T = TypeVar("T")
@@ -56,6 +59,10 @@ class Intake(Protocol):
         """Be told that work nobody holds has been committed, due at ``at``."""
         ...
 
+    def nudge(self, nudge: Nudge) -> None:
+        """Be told what a phone should hear that has no event stream open in this process."""
+        ...
+
 
 class Tx(Protocol):
     """One transaction, seen by one ``work``. Not to be kept after it returns."""
@@ -79,6 +86,7 @@ class Tx(Protocol):
     events: "Events"
     deliveries: "Deliveries"
     inbox: "Inbox"
+    devices: "Devices"
     ingresses: "Ingresses"
     sms_gateways: "SmsGateways"
     scripts: "Scripts"
@@ -110,6 +118,11 @@ class Tx(Protocol):
 
     def moved(self, account_id: str, message_id: str) -> None:
         """Tell those who watch this message, after the commit, that a recipient of it moved."""
+        ...
+
+    def nudge(self, nudge: Nudge) -> None:
+        """Tell a phone something once the transaction is committed: over the event streams it has
+        open in this process, or else by the engine."""
         ...
 
     def withdraw(self, job: Job) -> bool:
@@ -160,8 +173,12 @@ class Store(Protocol):
         """
         ...
 
+    def listen(self, device_id: str) -> AbstractContextManager["Mailbox"]:
+        """A mailbox that gets the nudges for a phone while the context is entered."""
+        ...
+
     def generation(self, noun: str) -> int:
-        """A number that changes when ``noun`` (account, token, channel, webhook) may have."""
+        """A number that changes when ``noun`` (account, webhook, device …) may have."""
         ...
 
     async def close(self) -> None: ...

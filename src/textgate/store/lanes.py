@@ -41,11 +41,12 @@ class Statements:
         self.release = f"""
             UPDATE {table} SET attempt = attempt - 1, due_at = :since, holder = NULL
             WHERE {match} AND attempt = :attempt AND holder IS NOT NULL"""
+        # What a phone has in hand (its lane bears its name) is not ended with our process.
         # The end of a process is nobody's attempt: most of what it held had not begun, so `base`
         # goes up with the take, and the retries are as many as before.
         self.end_leases = f"""
             UPDATE {table} SET {lost} due_at = :now, holder = NULL, base = base + 1
-            WHERE due_at IS NOT NULL AND holder IS NOT NULL"""
+            WHERE due_at IS NOT NULL AND holder IS NOT NULL AND holder <> lane"""
 
 
 class Lanes(Noun):

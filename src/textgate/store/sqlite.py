@@ -11,6 +11,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
 from functools import partial
 from pathlib import Path
 from queue import SimpleQueue
@@ -25,6 +26,7 @@ from textgate.store.base import Intake, Tx
 from textgate.store.sqlite_file import connect, prepare
 from textgate.store.sqlite_tx import SqliteTx
 from textgate.store.vault import Vault
+from textgate.store.watching import Mailbox
 
 T = TypeVar("T")
 
@@ -273,6 +275,9 @@ class SqliteStore:
             if self._group:  # it has run, and may have moved the message before this watcher came
                 self._tx.later.append(event.set)
             yield event
+
+    def listen(self, device_id: str) -> AbstractContextManager[Mailbox]:
+        return self._tx.mailboxes.listen(device_id)
 
     # Reading: a few threads, each with a connection and a snapshot of its own.
 

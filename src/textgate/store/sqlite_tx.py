@@ -7,12 +7,14 @@ from typing import Any, TypeVar
 
 import apsw
 
+from textgate.domain.device import Nudge
 from textgate.domain.identity import ENTROPY_BYTES, make_id, make_next_id, number_of
 from textgate.domain.times import Clock, Milliseconds
 from textgate.store.accounts import Accounts, Logs, Tokens
 from textgate.store.base import Intake, Job, Row
 from textgate.store.channels import Channels
 from textgate.store.deliveries import Deliveries
+from textgate.store.devices import Devices
 from textgate.store.events import Events
 from textgate.store.inbox import Inbox
 from textgate.store.ingresses import Ingresses
@@ -22,7 +24,7 @@ from textgate.store.scripts import Scripts
 from textgate.store.sms_gateways import SmsGateways
 from textgate.store.templates import Templates
 from textgate.store.vault import Vault
-from textgate.store.watching import Watchers
+from textgate.store.watching import Mailboxes, Watchers
 from textgate.store.webhooks import Webhooks
 
 T = TypeVar("T")
@@ -46,6 +48,7 @@ class SqliteTx:
         self.soonest: Milliseconds | None = None
         self.touched: set[str] = set()
         self.watchers = Watchers()
+        self.mailboxes = Mailboxes()
         self._memo: dict[tuple[str, str], Any] = {}
         self._clock = clock
         self._last_id = 0
@@ -60,6 +63,7 @@ class SqliteTx:
         self.events = Events(self)
         self.deliveries = Deliveries(self)
         self.inbox = Inbox(self)
+        self.devices = Devices(self)
         self.ingresses = Ingresses(self)
         self.sms_gateways = SmsGateways(self)
         self.scripts = Scripts(self)
@@ -102,6 +106,13 @@ class SqliteTx:
     def moved(self, account_id: str, message_id: str) -> None:
         if self.watchers:
             self.later += [event.set for event in self.watchers.of((account_id, message_id))]
+
+    def nudge(self, nudge: Nudge) -> None:
+        self.later.append(partial(self._nudge, nudge))
+
+    def _nudge(self, nudge: Nudge) -> None:
+        if not self.mailboxes.put(nudge) and self.intake is not None:
+            self.intake.nudge(nudge)
 
     def withdraw(self, job: Job) -> bool:
         if job.key in self.withdrawn:  # by the run before, if the group runs again

@@ -89,7 +89,9 @@ def _bare(hint: Any) -> Any:
 
 
 def _is_json(hint: Any) -> bool:
-    return get_origin(_bare(hint)) in (dict, list, tuple)
+    bare = _bare(hint)
+    structured = isinstance(bare, type) and issubclass(bare, msgspec.Struct)
+    return structured or get_origin(bare) in (dict, list, tuple)
 
 
 def _decoder(hint: Any, wordy: bool) -> Callable[[Any], Any] | None:

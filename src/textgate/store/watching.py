@@ -1,8 +1,10 @@
-"""Who waits for a message to move."""
+"""Who waits for a message to move, and who listens for a phone."""
 
 import asyncio
 import contextlib
 from collections.abc import Iterator
+
+from textgate.domain.device import DeviceEvent, Nudge
 
 Watched = tuple[str, str]
 """A message: its account and its id."""
@@ -30,3 +32,47 @@ class Watchers:
             self._events[message].remove(event)
             if not self._events[message]:
                 del self._events[message]
+
+
+class Mailbox:
+    """What one listener of a phone has still to hear; belongs to one event loop."""
+
+    def __init__(self) -> None:
+        self.filled = asyncio.Event()
+        self._nudges: dict[tuple[DeviceEvent, tuple[tuple[str, str], ...]], Nudge] = {}
+
+    def put(self, nudge: Nudge) -> None:
+        """Add a nudge; the same one twice is heard once."""
+        self._nudges[nudge.event, nudge.data] = nudge
+        self.filled.set()
+
+    def take(self) -> list[Nudge]:
+        """Return all there is, and forget it."""
+        self.filled.clear()
+        nudges, self._nudges = list(self._nudges.values()), {}
+        return nudges
+
+
+class Mailboxes:
+    """The listeners of this process, by phone."""
+
+    def __init__(self) -> None:
+        self._open: dict[str, list[Mailbox]] = {}
+
+    def put(self, nudge: Nudge) -> bool:
+        """Tell all who listen for the phone; False: nobody does."""
+        listening = self._open.get(nudge.device_id, ())
+        for mailbox in listening:
+            mailbox.put(nudge)
+        return bool(listening)
+
+    @contextlib.contextmanager
+    def listen(self, device_id: str) -> Iterator[Mailbox]:
+        mailbox = Mailbox()
+        self._open.setdefault(device_id, []).append(mailbox)
+        try:
+            yield mailbox
+        finally:
+            self._open[device_id].remove(mailbox)
+            if not self._open[device_id]:
+                del self._open[device_id]
