@@ -33,6 +33,8 @@ class Device(msgspec.Struct, kw_only=True):
     """As its User-Agent said last; None for an app that did not say."""
     health: dict[str, Any] | None
     """What its last ``system:ping`` said, and when: ``{"at": milliseconds, "health": …}``."""
+    tells_server: bool
+    """The webhook list that it fetched last holds our own address: its events come to us."""
     created_at: Milliseconds
     updated_at: Milliseconds
     last_seen: Milliseconds

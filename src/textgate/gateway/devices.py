@@ -48,6 +48,7 @@ def register(
         sim_cards=wanted.sim_cards,
         app_version=wanted.app_version,
         health=None,
+        tells_server=False,
         created_at=tx.now,
         updated_at=tx.now,
         last_seen=tx.now,

@@ -11,6 +11,7 @@ CREATE TABLE device (
   sim_cards     TEXT NOT NULL, -- JSON
   app_version   TEXT,
   health        TEXT, -- JSON: the last system:ping
+  tells_server  INTEGER NOT NULL, -- the webhook list that it fetched holds our own address
   created_at    BIGINT NOT NULL,
   updated_at    BIGINT NOT NULL,
   last_seen     BIGINT NOT NULL,
