@@ -3,8 +3,9 @@
 A file holds several. Each begins with ``== `` and a sentence about the gateway, and is held with an
 account of its own that has a simulator channel. ``> `` is the client: method and path, headers,
 body. ``< `` is the gateway: status, headers that must be there, body. ``! `` changes the scene
-(before the first ``> ``: ``no channel``, ``setting name=value``; anywhere: ``wait 20m``). ``# ``
-is a remark.
+(before the first ``> ``: ``no channel``, ``setting name=value``; anywhere: ``wait 20m``, and
+``phone NAME``, which registers a phone whose ``{{NAME.token}}`` and ``{{NAME.id}}`` are known from
+then on). ``# `` is a remark.
 
 Unless a line says otherwise the client presents its password and, with a body, calls it JSON;
 ``> Authorization: -`` leaves a header out. A body of the gateway is compared as JSON, member by
@@ -33,7 +34,9 @@ PATTERNS = {
     "any": r".*",
     "id": r"[A-Za-z0-9_-]{21}",
 }
-_PLACE = re.compile(r"\{\{([\w ]+)\}\}")
+_PLACE = re.compile(r"\{\{([\w. ]+)\}\}")
+EVENTS = ("wait", "phone")
+"""Changes of the scene that happen while it is played."""
 _MORE = "..."
 
 
@@ -69,10 +72,12 @@ def read_conversations(folder: Path) -> Iterator[Conversation]:
 
 def _read(conversation: Conversation, text: str) -> Conversation:
     for kind, lines in _blocks(text):
-        if kind == "!" and not conversation.turns:
-            conversation.scene += lines
-        elif kind == "!":
-            conversation.turns += [("!", Said(line)) for line in lines]
+        if kind == "!":
+            for line in lines:
+                if line.partition(" ")[0] in EVENTS:
+                    conversation.turns.append(("!", Said(line)))
+                else:
+                    conversation.scene.append(line)
         else:
             conversation.turns.append((kind, _said(lines)))
     return conversation
@@ -217,6 +222,16 @@ async def _hold(conversation: Conversation, served: Served) -> None:
                 assert answer is not None
                 check(said, answer, memory)
             else:
-                assert said.first.startswith("wait "), said.first
-                served.clock.advance(int(duration(said.first[5:]).total_seconds() * 1000))
-                await asyncio.sleep(0)
+                await _happen(said.first, served, memory)
+
+
+async def _happen(line: str, served: Served, memory: Memory) -> None:
+    """Change the scene while a conversation is held."""
+    word, _, rest = line.partition(" ")
+    assert word in EVENTS, f"no such change of the scene: {line}"
+    if word == "phone":
+        phone = await served.add_phone(rest)
+        memory.known |= {f"{rest}.id": phone.device.id, f"{rest}.token": phone.token}
+    else:
+        served.clock.advance(int(duration(rest).total_seconds() * 1000))
+        await asyncio.sleep(0)

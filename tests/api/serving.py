@@ -18,7 +18,7 @@ from textgate.api.protocol import QuickProtocol
 from textgate.api.server import build_api
 from textgate.config import Settings
 from textgate.domain.account import Account, Channel
-from textgate.gateway import channels, credentials
+from textgate.gateway import channels, credentials, devices
 from textgate.outbound.guard import Guard
 from textgate.outbound.http import HttpClient
 from textgate.outbound.script.deno import Deno
@@ -59,6 +59,13 @@ class Served:
         draft = channels.Draft(provider=provider, name=provider, settings=settings)
         account_id, guard = self.account.id, self.services.guard
         return await self.store.write(lambda tx: channels.add(tx, account_id, draft, guard))
+
+    async def add_phone(
+        self, name: str = "phone", *, account_id: str | None = None, **said: Any
+    ) -> devices.Registered:
+        """Register a phone of the account (or of another); ``said``: fields of a Registration."""
+        owner, wanted = account_id or self.account.id, devices.Registration(name=name, **said)
+        return await self.store.write(lambda tx: devices.register(tx, owner, wanted))
 
     async def add_account(self) -> Account:
         """Add another account with the same password."""
