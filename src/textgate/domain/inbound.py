@@ -22,6 +22,10 @@ class Inbound(msgspec.Struct, kw_only=True):
     message_id: str | None = None
     """The phone's name for it (A §4.3)."""
     subject: str | None = None
+    number: str = ""
+    """The sender as its conversation is kept by (``domain.phone.canonical``); set by ``keep``."""
+    kept_at: Milliseconds = 0
+    """When it came in here, while ``created_at`` is what the phone says; set by ``keep``."""
 
 
 class Attachment(msgspec.Struct, kw_only=True):
@@ -45,3 +49,4 @@ class Conversation(msgspec.Struct, kw_only=True):
     last_at: Milliseconds
     """When it wrote last."""
     received: int
+    """How many of its messages are in the inbox."""

@@ -30,6 +30,7 @@ LONGEST = 18
 _SHOWN_START, _SHOWN_END, _HIDDEN_AT_LEAST = 3, 2, 4
 _PLUS_SIGNS = frozenset("+\uff0b")  # the second is the full-width one
 _NUMBER = re.compile(r"\+?[0-9]+")
+_WRITTEN = re.compile(r"\+?[0-9 ()./-]{4,30}")  # no letters: the library reads them as digits
 
 
 def mask(number: str) -> str:
@@ -63,6 +64,23 @@ def parse_phone(text: str, *, default_region: str | None) -> PhoneNumber:
         if plan is not None and plan.accepts(text):
             return PhoneNumber(text)
     return _parse_by_library(text, default_region)
+
+
+def canonical(text: str, default_region: str | None) -> str:
+    """Return who wrote as we spell whom we write to: a valid number of any type as E.164.
+
+    Anything else, a short code or a name ("Bank"), is left as it is.
+    """
+    text = text.strip()
+    if not _WRITTEN.fullmatch(text):
+        return text
+    try:
+        number = phonenumbers.parse(text, default_region)
+    except NumberParseException:
+        return text
+    if not phonenumbers.is_valid_number(number):
+        return text
+    return phonenumbers.format_number(number, PhoneNumberFormat.E164)
 
 
 _ACCEPTED_TYPES = (PhoneNumberType.MOBILE, PhoneNumberType.FIXED_LINE_OR_MOBILE)

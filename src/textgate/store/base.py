@@ -13,6 +13,7 @@ from textgate.domain.times import Milliseconds
 if TYPE_CHECKING:
     from textgate.store.accounts import Accounts, Logs, Tokens
     from textgate.store.channels import Channels
+    from textgate.store.conversations import Conversations
     from textgate.store.deliveries import Deliveries
     from textgate.store.devices import Devices
     from textgate.store.events import Events
@@ -86,6 +87,7 @@ class Tx(Protocol):
     events: "Events"
     deliveries: "Deliveries"
     inbox: "Inbox"
+    conversations: "Conversations"
     devices: "Devices"
     ingresses: "Ingresses"
     sms_gateways: "SmsGateways"
@@ -123,6 +125,11 @@ class Tx(Protocol):
     def nudge(self, nudge: Nudge) -> None:
         """Tell a phone something once the transaction is committed: over the event streams it has
         open in this process, or else by the engine."""
+        ...
+
+    def hang_up(self, device_id: str) -> None:
+        """Close the mailboxes of a phone once the transaction is committed: it is no more, or its
+        token is no longer good."""
         ...
 
     def withdraw(self, job: Job) -> bool:
@@ -175,6 +182,10 @@ class Store(Protocol):
 
     def listen(self, device_id: str) -> AbstractContextManager["Mailbox"]:
         """A mailbox that gets the nudges for a phone while the context is entered."""
+        ...
+
+    def heard(self, device_id: str) -> bool:
+        """Whether anybody in this process listens for a phone."""
         ...
 
     def generation(self, noun: str) -> int:

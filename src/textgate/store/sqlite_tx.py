@@ -13,6 +13,7 @@ from textgate.domain.times import Clock, Milliseconds
 from textgate.store.accounts import Accounts, Logs, Tokens
 from textgate.store.base import Intake, Job, Row
 from textgate.store.channels import Channels
+from textgate.store.conversations import Conversations
 from textgate.store.deliveries import Deliveries
 from textgate.store.devices import Devices
 from textgate.store.events import Events
@@ -63,6 +64,7 @@ class SqliteTx:
         self.events = Events(self)
         self.deliveries = Deliveries(self)
         self.inbox = Inbox(self)
+        self.conversations = Conversations(self)
         self.devices = Devices(self)
         self.ingresses = Ingresses(self)
         self.sms_gateways = SmsGateways(self)
@@ -113,6 +115,9 @@ class SqliteTx:
     def _nudge(self, nudge: Nudge) -> None:
         if not self.mailboxes.put(nudge) and self.intake is not None:
             self.intake.nudge(nudge)
+
+    def hang_up(self, device_id: str) -> None:
+        self.later.append(partial(self.mailboxes.close, device_id))
 
     def withdraw(self, job: Job) -> bool:
         if job.key in self.withdrawn:  # by the run before, if the group runs again

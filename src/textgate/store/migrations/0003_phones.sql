@@ -63,15 +63,18 @@ CREATE TABLE conversation (
   account_id TEXT NOT NULL,
   number     TEXT NOT NULL,
   last_at    BIGINT NOT NULL, -- of what they wrote
-  received   BIGINT NOT NULL,
+  received   BIGINT NOT NULL, -- how many of theirs are in the inbox
   PRIMARY KEY (account_id, number)
 ) {clustered};
 CREATE INDEX conversation_by_time ON conversation (account_id, last_at, number);
 
-CREATE INDEX inbound_by_sender ON inbound (account_id, sender, created_at);
 CREATE INDEX recipient_by_number ON recipient (account_id, number);
 
 ALTER TABLE inbound ADD COLUMN message_id TEXT; -- the phone's name for it
 ALTER TABLE inbound ADD COLUMN subject TEXT;
+ALTER TABLE inbound ADD COLUMN number TEXT NOT NULL DEFAULT ''; -- the sender, of a conversation
+ALTER TABLE inbound ADD COLUMN kept_at BIGINT NOT NULL DEFAULT 0; -- by our clock
+CREATE INDEX inbound_by_number ON inbound (account_id, number, created_at, id);
+CREATE INDEX inbound_by_age ON inbound (account_id, kept_at);
 -- JSON: what the account wants of its phones
 ALTER TABLE account ADD COLUMN phones TEXT NOT NULL DEFAULT '{}';
