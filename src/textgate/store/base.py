@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from textgate.store.sms_gateways import SmsGateways
     from textgate.store.templates import Templates
     from textgate.store.vault import Vault
-    from textgate.store.watching import Mailbox
+    from textgate.store.watching import Mailbox, Moves
     from textgate.store.webhooks import Webhooks
 
 T = TypeVar("T")
@@ -178,6 +178,11 @@ class Store(Protocol):
         Clear it, look, then wait. Who waits looks again once a second all the same: what another
         process moves does not set it. It may be set once for nothing.
         """
+        ...
+
+    def follow(self, account_id: str) -> AbstractContextManager["Moves"]:
+        """What moves while the context is entered: each message of the account that a commit of
+        this process moved from then on."""
         ...
 
     def listen(self, device_id: str) -> AbstractContextManager["Mailbox"]:

@@ -26,7 +26,7 @@ from textgate.store.base import Intake, Tx
 from textgate.store.sqlite_file import connect, prepare
 from textgate.store.sqlite_tx import SqliteTx
 from textgate.store.vault import Vault
-from textgate.store.watching import Mailbox
+from textgate.store.watching import Mailbox, Moves
 
 T = TypeVar("T")
 
@@ -275,6 +275,9 @@ class SqliteStore:
             if self._group:  # it has run, and may have moved the message before this watcher came
                 self._tx.later.append(event.set)
             yield event
+
+    def follow(self, account_id: str) -> AbstractContextManager[Moves]:
+        return self._tx.followers.follow(account_id)
 
     def listen(self, device_id: str) -> AbstractContextManager[Mailbox]:
         return self._tx.mailboxes.listen(device_id)

@@ -25,7 +25,7 @@ from textgate.store.scripts import Scripts
 from textgate.store.sms_gateways import SmsGateways
 from textgate.store.templates import Templates
 from textgate.store.vault import Vault
-from textgate.store.watching import Mailboxes, Watchers
+from textgate.store.watching import Followers, Mailboxes, Watchers
 from textgate.store.webhooks import Webhooks
 
 T = TypeVar("T")
@@ -49,6 +49,7 @@ class SqliteTx:
         self.soonest: Milliseconds | None = None
         self.touched: set[str] = set()
         self.watchers = Watchers()
+        self.followers = Followers()
         self.mailboxes = Mailboxes()
         self._memo: dict[tuple[str, str], Any] = {}
         self._clock = clock
@@ -108,6 +109,7 @@ class SqliteTx:
     def moved(self, account_id: str, message_id: str) -> None:
         if self.watchers:
             self.later += [event.set for event in self.watchers.of((account_id, message_id))]
+        self.later += [partial(m.put, message_id) for m in self.followers.of(account_id)]
 
     def nudge(self, nudge: Nudge) -> None:
         self.later.append(partial(self._nudge, nudge))

@@ -1,4 +1,4 @@
-"""Who waits for a message to move, and who listens for a phone."""
+"""Who waits for a message to move or follows all of an account, and who listens for a phone."""
 
 import asyncio
 import contextlib
@@ -32,6 +32,45 @@ class Watchers:
             self._events[message].remove(event)
             if not self._events[message]:
                 del self._events[message]
+
+
+class Moves:
+    """The messages of an account that moved since they were taken; belongs to one event loop."""
+
+    def __init__(self) -> None:
+        self.filled = asyncio.Event()
+        self._moved: dict[str, None] = {}
+
+    def put(self, message_id: str) -> None:
+        self._moved[message_id] = None
+        self.filled.set()
+
+    def take(self) -> list[str]:
+        """Return their ids, each once, and forget them."""
+        self.filled.clear()
+        moved, self._moved = list(self._moved), {}
+        return moved
+
+
+class Followers:
+    """Who follows all messages of an account, by account."""
+
+    def __init__(self) -> None:
+        self._open: dict[str, list[Moves]] = {}
+
+    def of(self, account_id: str) -> tuple[Moves, ...]:
+        return tuple(self._open.get(account_id, ()))
+
+    @contextlib.contextmanager
+    def follow(self, account_id: str) -> Iterator[Moves]:
+        moves = Moves()
+        self._open.setdefault(account_id, []).append(moves)
+        try:
+            yield moves
+        finally:
+            self._open[account_id].remove(moves)
+            if not self._open[account_id]:
+                del self._open[account_id]
 
 
 class Mailbox:
