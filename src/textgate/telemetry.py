@@ -161,6 +161,13 @@ LATE_RESULTS = Counter(
     "Results that came after their lease had ended and so changed nothing.",
     ["work"],
 )
+PHONES = Gauge("textgate_phones", "Phones, by whether they were heard of lately.", ["state"])
+PHONE_STREAMS = Gauge("textgate_phone_streams", "Event streams that phones have open here.")
+PHONE_EVENTS = Counter(
+    "textgate_phone_events_sent",
+    "What phones were told, by event and way (stream, push).",
+    ["event", "way"],
+)
 SCRIPT_PROCESSES = Gauge("textgate_script_processes", "Processes that run scripts.")
 SCRIPT_ENDS = Counter(
     "textgate_script_ends",

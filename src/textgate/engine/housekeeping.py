@@ -8,8 +8,10 @@ from functools import partial
 import structlog
 
 from textgate import telemetry
+from textgate.domain.device import Device
 from textgate.domain.message import SendJob
 from textgate.domain.times import Clock, Milliseconds, milliseconds
+from textgate.gateway import presence
 from textgate.gateway.settle import expire
 from textgate.gateway.webhooks import resume_forgotten
 from textgate.store.base import Store, Tx
@@ -20,6 +22,8 @@ CHUNK = 200
 """Rows removed in one write, so that no message waits long behind it."""
 EARLY_RECEIPT_MS = milliseconds(timedelta(days=1))
 TOKEN_AFTERLIFE_MS = milliseconds(timedelta(hours=1))
+NOTICE_MS = milliseconds(timedelta(days=7))
+"""So long a phone is expected back; a phone that was away longer fetches all when it starts."""
 
 log = structlog.get_logger("textgate.housekeeping")
 
@@ -39,12 +43,14 @@ class Housekeeping:
         self._store = store
         self._clock = clock
         self._retention = milliseconds(retention)
+        self._up_since = clock.now()
 
     async def keep_for_ever(self) -> None:
         swept = 0
         while True:
             try:
                 await self.end_overdue()
+                await self.note_silent_phones()
                 await self.measure()
                 for forget in self._forget:
                     await forget()
@@ -64,6 +70,12 @@ class Housekeeping:
                 return
             await self._store.write(partial(_expire_all, late))
 
+    async def note_silent_phones(self) -> None:
+        """Count phones as silent that were not heard of for longer than their account allows."""
+        up_since = self._up_since
+        while silent := await self._store.read(lambda tx: presence.find_silent(tx, up_since)):
+            await self._store.write(partial(_fall_silent, silent))
+
     async def sweep(self) -> int:
         """Remove what is older than the retention and finished; return how many rows went."""
         now = self._clock.now()
@@ -72,8 +84,11 @@ class Housekeeping:
             lambda tx: (
                 tx.tokens.remove_expired(now - TOKEN_AFTERLIFE_MS)
                 + tx.recipients.remove_early(now - EARLY_RECEIPT_MS)
+                + tx.devices.remove_codes(now)
+                + tx.devices.remove_notices(now - NOTICE_MS)
             )
         )
+        removed += await self._all(lambda tx: tx.devices.remove_facts(before, CHUNK))
         for account in await self._store.read(lambda tx: tx.accounts.all()):
             await self._all(partial(resume_forgotten, account_id=account.id))
             for remove in _removals(account.id, before):
@@ -92,13 +107,24 @@ class Housekeeping:
 
     async def measure(self) -> None:
         """Set the gauges of what is owed."""
-        messages, deliveries, oldest = await self._store.read(
-            lambda tx: (tx.recipients.owed(), tx.deliveries.owed(), tx.messages.oldest_open())
+        messages, deliveries, oldest, (phones, silent) = await self._store.read(
+            lambda tx: (
+                tx.recipients.owed(),
+                tx.deliveries.owed(),
+                tx.messages.oldest_open(),
+                tx.devices.count(),
+            )
         )
         telemetry.QUEUE.set(messages, "send")
         telemetry.QUEUE.set(deliveries, "notify")
         age = 0 if oldest is None else max(0, self._clock.now() - oldest) / 1000
         telemetry.OLDEST.set(age)
+        telemetry.PHONES.set(phones - silent, "online")
+        telemetry.PHONES.set(silent, "offline")
+
+
+def _fall_silent(devices: list[Device], tx: Tx) -> None:
+    presence.fall_silent(tx, devices)
 
 
 def _expire_all(jobs: list[SendJob], tx: Tx) -> None:

@@ -23,6 +23,7 @@ def sample_payload(type_: EventType, now: Milliseconds) -> dict[str, Any]:
         "receivedAt": at,
     }
     outgoing = {"messageId": "test", "recipient": _REMOTE, "phoneNumber": _REMOTE, "simNumber": 1}
+    presence = {"deviceId": "test", "name": "test", "lastSeen": at, "offlineSince": at}
     payloads: dict[EventType, dict[str, Any]] = {
         EventType.SMS_RECEIVED: {**incoming, "message": _SAYS},
         EventType.SMS_DATA_RECEIVED: {**incoming, "data": "VGV4dGdhdGU="},
@@ -40,6 +41,8 @@ def sample_payload(type_: EventType, now: Milliseconds) -> dict[str, Any]:
         EventType.SMS_CANCELLED: {**outgoing, "cancelledAt": at},
         EventType.SYSTEM_PING: {"health": {"status": "pass", "checks": {}}},
         EventType.APP_STARTED: {"simCards": []},
+        EventType.DEVICE_OFFLINE: presence,
+        EventType.DEVICE_ONLINE: presence,
     }
     for batch, single in _BATCHES.items():
         payloads[batch] = {"messages": [payloads[single]]}

@@ -64,6 +64,8 @@ class Accounts(Noun):
 
     def remove(self, account_id: str) -> None:
         """Remove the account and all that belongs to it."""
+        for device in self._tx.devices.all(account_id):
+            self._tx.hang_up(device.id)
         for table in (
             "token",
             "channel",

@@ -25,13 +25,64 @@ class Devices(Noun):
         )
         self._tx.changed("device")
 
-    def seen(self, account_id: str, device_id: str, at: Milliseconds) -> None:
-        """Note a sign of life; who the phone is has not changed by it."""
-        self._tx.run(
-            "UPDATE device SET last_seen = :at, offline_since = NULL"
-            " WHERE account_id = :account AND id = :id AND last_seen <= :at",
+    def seen(self, account_id: str, device_id: str, at: Milliseconds) -> Milliseconds | None:
+        """Note a sign of life; return since when the phone counted as silent, if it did.
+
+        Who the phone is has not changed by it.
+        """
+        rows = self._tx.all(
+            "UPDATE device SET last_seen = :at"
+            " WHERE account_id = :account AND id = :id AND last_seen <= :at"
+            " RETURNING offline_since",
             {"at": at, "account": account_id, "id": device_id},
         )
+        return rows[0][0] if rows else None
+
+    def quiet_accounts(self, before: Milliseconds) -> list[str]:
+        """Return which accounts have phones that were not heard of since ``before`` and do not
+        count as silent."""
+        rows = self._tx.all(
+            "SELECT DISTINCT account_id FROM device"
+            " WHERE offline_since IS NULL AND last_seen < :before",
+            {"before": before},
+        )
+        return [row[0] for row in rows]
+
+    def quiet(self, account_id: str, before: Milliseconds, limit: int) -> list[Device]:
+        """Return such phones of an account, those not heard of for longest first."""
+        rows = self._tx.all(
+            f"{DEVICE.select} WHERE account_id = :account AND offline_since IS NULL"
+            " AND last_seen < :before ORDER BY last_seen, id LIMIT :limit",
+            {"account": account_id, "before": before, "limit": limit},
+        )
+        return [DEVICE.read(row) for row in rows]
+
+    def fall_silent(self, device: Device, at: Milliseconds) -> bool:
+        """Count the phone as silent; False if it does already or has been heard of since."""
+        return bool(
+            self._tx.run(
+                "UPDATE device SET offline_since = :at WHERE account_id = :account AND id = :id"
+                " AND offline_since IS NULL AND last_seen = :seen",
+                {
+                    "at": at,
+                    "account": device.account_id,
+                    "id": device.id,
+                    "seen": device.last_seen,
+                },
+            )
+        )
+
+    def come_back(self, account_id: str, device_id: str) -> None:
+        """Count the phone as silent no more."""
+        self._tx.run(
+            "UPDATE device SET offline_since = NULL WHERE account_id = :account AND id = :id",
+            {"account": account_id, "id": device_id},
+        )
+
+    def count(self) -> tuple[int, int]:
+        """Return how many phones there are, and how many of them count as silent."""
+        row = self._tx.one("SELECT count(*), count(offline_since) FROM device")
+        return (row[0], row[1]) if row else (0, 0)
 
     def remove(self, account_id: str, device_id: str) -> bool:
         """Remove a phone and what it was still to be told."""
@@ -41,6 +92,7 @@ class Devices(Noun):
                 f"DELETE FROM {table} WHERE account_id = :account AND device_id = :id", which
             )
         self._tx.changed("device")
+        self._tx.hang_up(device_id)
         return bool(
             self._tx.run("DELETE FROM device WHERE account_id = :account AND id = :id", which)
         )
@@ -118,12 +170,29 @@ class Devices(Noun):
         )
         return [NOTICE.read(row) for row in rows]
 
-    def end_notices(self, account_id: str, device_id: str, event: DeviceEvent) -> int:
-        """The phone has heard of all there was of this kind."""
+    def end_notices(
+        self,
+        account_id: str,
+        device_id: str,
+        event: DeviceEvent,
+        data: dict[str, str] | None = None,
+    ) -> int:
+        """The phone has heard of all there was of this kind, or of what has this ``data``."""
         return self._tx.run(
             "DELETE FROM device_notice WHERE account_id = :account AND device_id = :device"
-            " AND event = :event",
-            {"account": account_id, "device": device_id, "event": event},
+            " AND event = :event AND coalesce(data, '') = coalesce(:data, data, '')",
+            {
+                "account": account_id,
+                "device": device_id,
+                "event": event,
+                "data": None if data is None else to_json(data),
+            },
+        )
+
+    def remove_notices(self, before: Milliseconds) -> int:
+        """Remove what no phone has come for since ``before``."""
+        return self._tx.run(
+            "DELETE FROM device_notice WHERE created_at < :before", {"before": before}
         )
 
     def add_fact(self, account_id: str, device_id: str, fact: str) -> bool:

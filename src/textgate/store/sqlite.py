@@ -282,6 +282,9 @@ class SqliteStore:
     def listen(self, device_id: str) -> AbstractContextManager[Mailbox]:
         return self._tx.mailboxes.listen(device_id)
 
+    def heard(self, device_id: str) -> bool:
+        return self._tx.mailboxes.heard(device_id)
+
     # Reading: a few threads, each with a connection and a snapshot of its own.
 
     async def read(self, work: Callable[[Tx], T]) -> T:

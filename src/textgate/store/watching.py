@@ -34,6 +34,12 @@ class Watchers:
                 del self._events[message]
 
 
+MOST = 500
+"""Nudges that wait in one mailbox."""
+
+_ONCE = frozenset({DeviceEvent.WEBHOOKS_UPDATED, DeviceEvent.SETTINGS_UPDATED})
+
+
 class Moves:
     """The messages of an account that moved since they were taken; belongs to one event loop."""
 
@@ -76,12 +82,24 @@ class Followers:
 class Mailbox:
     """What one listener of a phone has still to hear; belongs to one event loop."""
 
+    __slots__ = ("_nudges", "closed", "filled")
+
     def __init__(self) -> None:
         self.filled = asyncio.Event()
+        self.closed = False
+        """There is no such phone any more: whoever listens for it hangs up."""
         self._nudges: dict[tuple[DeviceEvent, tuple[tuple[str, str], ...]], Nudge] = {}
 
     def put(self, nudge: Nudge) -> None:
-        """Add a nudge; the same one twice is heard once."""
+        """Add a nudge; the same one twice is heard once.
+
+        When there are too many, *fetch your queue* stands for all messages and cancellations: it
+        shows both. A request for an export is kept beside (``gateway.nudges``).
+        """
+        if len(self._nudges) >= MOST:
+            self._nudges = {key: one for key, one in self._nudges.items() if key[0] in _ONCE}
+            whole = Nudge(nudge.account_id, nudge.device_id, DeviceEvent.MESSAGE_ENQUEUED)
+            self._nudges[whole.event, whole.data] = whole
         self._nudges[nudge.event, nudge.data] = nudge
         self.filled.set()
 
@@ -90,6 +108,10 @@ class Mailbox:
         self.filled.clear()
         nudges, self._nudges = list(self._nudges.values()), {}
         return nudges
+
+    def close(self) -> None:
+        self.closed = True
+        self.filled.set()
 
 
 class Mailboxes:
@@ -104,6 +126,15 @@ class Mailboxes:
         for mailbox in listening:
             mailbox.put(nudge)
         return bool(listening)
+
+    def close(self, device_id: str) -> None:
+        """Tell all who listen for the phone that it is no more."""
+        for mailbox in self._open.get(device_id, ()):
+            mailbox.close()
+
+    def heard(self, device_id: str) -> bool:
+        """Whether anybody listens for the phone."""
+        return device_id in self._open
 
     @contextlib.contextmanager
     def listen(self, device_id: str) -> Iterator[Mailbox]:
