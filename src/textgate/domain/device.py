@@ -18,6 +18,22 @@ class SimCard(msgspec.Struct, rename="camel", omit_defaults=True):
     carrier_name: Annotated[str, Meta(max_length=64)] | None = None
     iccid: Annotated[str, Meta(max_length=64)] | None = None
 
+    def masked(self) -> "SimCard":
+        """Return it as the app shows it to servers (A §2.6)."""
+        return msgspec.structs.replace(
+            self,
+            phone_number=_last_four(self.phone_number),
+            carrier_name=_last_four(self.carrier_name),
+            iccid=_last_four(self.iccid),
+        )
+
+
+def _last_four(text: str | None) -> str | None:
+    """All but the last four characters become ``*``; four or fewer become ``****``."""
+    if text is None or len(text) <= 4:
+        return text and "****"
+    return "*" * (len(text) - 4) + text[-4:]
+
 
 class Device(msgspec.Struct, kw_only=True):
     """A phone registered to an account. Its channel has the same id."""
@@ -35,6 +51,8 @@ class Device(msgspec.Struct, kw_only=True):
     """What its last ``system:ping`` said, and when: ``{"at": milliseconds, "health": …}``."""
     tells_server: bool
     """The webhook list that it fetched last holds our own address: its events come to us."""
+    calls_webhooks: bool = False
+    """The list holds the account's own webhooks instead: it calls them itself."""
     created_at: Milliseconds
     updated_at: Milliseconds
     last_seen: Milliseconds
@@ -73,6 +91,10 @@ class Notice(msgspec.Struct, kw_only=True):
     created_at: Milliseconds
 
 
+MoveOnAfter = Annotated[int, Meta(ge=5, le=86_400, description="Seconds")]
+OfflineAfter = Annotated[int, Meta(ge=60, le=30 * 86_400, description="Seconds")]
+
+
 class PhonePolicy(msgspec.Struct, frozen=True, kw_only=True):
     """What an account wants of its phones."""
 
@@ -80,7 +102,7 @@ class PhonePolicy(msgspec.Struct, frozen=True, kw_only=True):
     """Who calls the account's webhooks for what happens on a phone."""
     delivered_per_part: bool = False
     """``sms:delivered`` once for each part, as the app does; else once for each message."""
-    move_on_after_s: Annotated[int, Meta(ge=5, le=86_400)] = 120
+    move_on_after_s: MoveOnAfter = 120
     """A message that a phone has not fetched for so long moves on, if there is where to."""
-    offline_after_s: Annotated[int, Meta(ge=60, le=30 * 86_400)] = 1_200
+    offline_after_s: OfflineAfter = 1_200
     """A phone not heard of for so long counts as silent. The app polls every 15 minutes."""

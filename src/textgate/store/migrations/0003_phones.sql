@@ -12,6 +12,7 @@ CREATE TABLE device (
   app_version   TEXT,
   health        TEXT, -- JSON: the last system:ping
   tells_server  INTEGER NOT NULL, -- the webhook list that it fetched holds our own address
+  calls_webhooks INTEGER NOT NULL, -- it holds the account's webhooks instead
   created_at    BIGINT NOT NULL,
   updated_at    BIGINT NOT NULL,
   last_seen     BIGINT NOT NULL,

@@ -1,0 +1,99 @@
+"""What an account wants of its phones, and who really calls its webhooks for what happens there."""
+
+import ipaddress
+from typing import Literal
+from urllib.parse import urlsplit
+
+import msgspec
+from msgspec import UNSET, UnsetType
+
+from textgate.domain.account import Account
+from textgate.domain.device import DeviceEvent, MoveOnAfter, OfflineAfter, PhonePolicy
+from textgate.domain.errors import NotFound
+from textgate.gateway.nudges import nudge_all
+from textgate.store.base import Tx
+
+Delivery = Literal["server", "phone"]
+
+UNREACHABLE = (
+    "phones call webhooks at https:// addresses only, and at http://127.0.0.1: set public_url"
+    " (TEXTGATE_PUBLIC_URL) to the https:// address of this server"
+)
+ELSEWHERE = (
+    "this server is known by an address of its own machine, and the phone is on another one: set"
+    " public_url (TEXTGATE_PUBLIC_URL)"
+)
+
+
+class PolicyChanges(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What is to be different; the rest stays. Fields as in ``PhonePolicy``."""
+
+    webhook_delivery: Delivery | UnsetType = UNSET
+    delivered_per_part: bool | UnsetType = UNSET
+    move_on_after_s: MoveOnAfter | UnsetType = UNSET
+    offline_after_s: OfflineAfter | UnsetType = UNSET
+
+
+class Effective(msgspec.Struct, frozen=True):
+    """Who calls the account's webhooks, and why it is not who it should be (None: it is)."""
+
+    delivery: Delivery
+    why: str | None = None
+
+
+def effective(policy: PhonePolicy, url: str, client: str | None = None) -> Effective:
+    """Return who calls the webhooks for phones, with this server at ``url``.
+
+    ``client`` is the address of a phone, if it is about one: 127.0.0.1 is another place for it
+    than for us, unless it asks from this machine.
+    """
+    if policy.webhook_delivery == "phone":
+        return Effective("phone")
+    if why := unreachable(url):
+        return Effective("phone", why)
+    if client is not None and _own_machine(urlsplit(url).hostname) and not _own_machine(client):
+        return Effective("phone", ELSEWHERE)
+    return Effective("server")
+
+
+def unreachable(url: str) -> str | None:
+    """Say why a phone refuses to send its events to a server at ``url`` (A §4.10), or None."""
+    parts = urlsplit(url)
+    if parts.scheme == "https" or (parts.scheme == "http" and parts.hostname == "127.0.0.1"):
+        return None
+    return UNREACHABLE
+
+
+def _own_machine(host: str | None) -> bool:
+    try:
+        return ipaddress.ip_address(host or "").is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def change(tx: Tx, account_id: str, changes: PolicyChanges) -> PhonePolicy:
+    """Change what is given, and have all phones fetch their webhooks anew. Raises ``NotFound``."""
+    given = {
+        name: value
+        for name in changes.__struct_fields__
+        if (value := getattr(changes, name)) is not UNSET
+    }
+    policy = policy_of(tx, account_id)
+    changed = msgspec.structs.replace(policy, **given)
+    if changed != policy:
+        tx.accounts.set_phones(account_id, changed)
+        nudge_all(tx, account_id, DeviceEvent.WEBHOOKS_UPDATED)
+    return changed
+
+
+def policy_of(tx: Tx, account_id: str) -> PhonePolicy:
+    """Return what the account wants of its phones. Raises ``NotFound``."""
+    return known_account(tx, account_id).phones
+
+
+def known_account(tx: Tx, account_id: str) -> Account:
+    """Return the account as it is now. Raises ``NotFound``."""
+    account = tx.accounts.get(account_id)
+    if account is None:
+        raise NotFound("account not found")
+    return account
