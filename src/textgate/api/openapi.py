@@ -96,6 +96,11 @@ def _security_schemes() -> Schema:
             "description": "An access token of `POST /auth/token`. Scopes: "
             + ", ".join(f"`{scope}`" for scope in Scope),
         },
+        "phone": {
+            "type": "http",
+            "scheme": "bearer",
+            "description": "The token that a phone got when it registered.",
+        },
     }
 
 
@@ -130,6 +135,11 @@ def _operation_id(group: Group, operation: Operation) -> str:
 def _security(operation: Operation) -> list[Schema]:
     if operation.public:
         return []
+    nobody: list[Schema] = [{}] if operation.optional else []
+    if operation.for_phones:
+        return [{"phone": []}, *nobody]
+    if operation.password_only:
+        return [{"basic": []}, *nobody]
     bearer = {"bearer": [operation.scope.value] if operation.scope else []}
     # Only a refresh token may refresh; a password is refused there.
     return [bearer] if operation.scope is Scope.TOKENS_REFRESH else [{"basic": []}, bearer]
@@ -146,7 +156,7 @@ def _request_body(operation: Operation, types: _Types) -> Schema:
 def _responses(group: Group, operation: Operation, types: _Types) -> Schema:
     success: Schema = {"description": HTTPStatus(operation.status).phrase}
     if operation.answer is not None:
-        schema = types.schema(operation.answer)
+        schema = {} if operation.answer is bytes else types.schema(operation.answer)
         success["content"] = {operation.answer_type: {"schema": schema}}
     responses = {str(operation.status): success}
     problem = {"application/json": {"schema": types.schema(group.edge.problem_type)}}

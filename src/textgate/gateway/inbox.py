@@ -1,13 +1,25 @@
-"""What came in: kept once, and counted in the conversation with its sender."""
+"""What came in: kept once, and counted in the conversation with its sender; and asking phones for
+what they have of it."""
 
+import base64
+import binascii
 from collections.abc import Sequence
 from itertools import count
+from typing import Literal
 
+import msgspec
 from msgspec.structs import replace
 
+from textgate.domain.device import Device, DeviceEvent
 from textgate.domain.inbound import Attachment, Inbound
 from textgate.domain.phone import canonical
+from textgate.domain.times import Milliseconds, rfc3339
+from textgate.gateway.nudges import nudge
 from textgate.store.base import Tx
+
+SECOND_MS = 1_000
+LAST_SECOND = 253_402_300_799_000
+"""Of the year 9999, which is the last that RFC 3339 can write."""
 
 
 def keep(
@@ -32,7 +44,8 @@ def keep(
             return
         kept = replace(kept, id=f"{inbound.id}.{n}")
     for attachment in attachments:
-        tx.inbox.add_attachment(replace(attachment, inbound_id=kept.id))
+        size = _size(attachment) if attachment.size is None else attachment.size
+        tx.inbox.add_attachment(replace(attachment, inbound_id=kept.id, size=size))
     tx.conversations.count(kept.account_id, kept.number, kept.created_at)
 
 
@@ -45,3 +58,59 @@ def _said(inbound: Inbound) -> tuple[object, ...]:
         inbound.content,
         inbound.created_at,
     )
+
+
+def _size(attachment: Attachment) -> int | None:
+    data = bytes_of(attachment)
+    return None if data is None else len(data)
+
+
+def bytes_of(attachment: Attachment) -> bytes | None:
+    """Return what is attached; None if the phone did not send it, or nothing that can be read.
+
+    Android's own base64 has line ends in it, so what is no letter of the alphabet is passed over.
+    """
+    if attachment.data is None:
+        return None
+    try:
+        return base64.b64decode(attachment.data)
+    except binascii.Error:
+        return None
+
+
+class Refresh(msgspec.Struct, frozen=True, kw_only=True):
+    """What phones shall read again of what they have received (A §2.5)."""
+
+    since: Milliseconds
+    until: Milliseconds
+    kinds: tuple[Literal["SMS", "MMS"], ...] = ()
+    """Empty: what a phone does by itself, which is SMS."""
+    delivery: Literal["Disabled", "Individual", "Batch"]
+
+
+def refresh(tx: Tx, account_id: str, wanted: Refresh, *, device_id: str | None = None) -> None:
+    """Ask all phones of an account, or the one that is named, to read again."""
+    for device in tx.devices.all(account_id):
+        if device_id in (None, device.id):
+            event = DeviceEvent.MESSAGES_EXPORT_REQUESTED
+            nudge(tx, account_id, device.id, event, _asked(wanted, device))
+
+
+def _asked(wanted: Refresh, device: Device) -> dict[str, str]:
+    """Return what the phone is told: texts only, times in whole seconds (A §3.9).
+
+    A phone that sends its events here must send them, whatever is to become of webhooks: it is the
+    only way into the inbox, and what the account's webhooks know already they are not told again.
+    """
+    delivery = "Individual" if device.tells_server else wanted.delivery
+    data = {
+        "since": _whole_second(wanted.since),
+        "until": _whole_second(min(wanted.until + SECOND_MS - 1, LAST_SECOND)),
+        "webhookDelivery": delivery,
+        "triggerWebhooks": "false" if delivery == "Disabled" else "true",
+    }
+    return data | ({"messageTypes": ",".join(wanted.kinds)} if wanted.kinds else {})
+
+
+def _whole_second(at: Milliseconds) -> str:
+    return rfc3339(at - at % SECOND_MS).replace(".000", "")

@@ -3,8 +3,10 @@
 from textgate.api.native_v1 import (
     account,
     channels,
+    conversations,
     deliveries,
     events,
+    inbox,
     ingress_secrets,
     ingresses,
     messages,
@@ -37,6 +39,8 @@ GROUP = Group(
         *webhooks.OPERATIONS,
         *deliveries.OPERATIONS,
         *events.OPERATIONS,
+        *inbox.OPERATIONS,
+        *conversations.OPERATIONS,
         *account.OPERATIONS,
     ),
 )
