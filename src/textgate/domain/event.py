@@ -47,6 +47,16 @@ TIME_MEMBER = {
 }
 
 
+class Telling(StrEnum):
+    """How far a change of state is told."""
+
+    ALL = "all"
+    EVENT = "event"
+    """Stored, but no webhook is called: the phone does that itself."""
+    NOTHING = "nothing"
+    """Not at all: the phone's own events tell it."""
+
+
 class Event(msgspec.Struct, kw_only=True, gc=False):
     """One business fact. ``id`` sorts in the order of the commits of one database."""
 

@@ -1,5 +1,6 @@
 """An event, and the work of telling every webhook that wants to know."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -12,6 +13,7 @@ from textgate.domain.event import (
     DeliveryState,
     Event,
     EventType,
+    Telling,
     Webhook,
 )
 from textgate.domain.lifecycle import State
@@ -29,9 +31,10 @@ def announce(
     *,
     device_id: str,
     message_id: str | None,
-    payload: dict[str, Any],
+    payload: Mapping[str, Any],
+    telling: Telling = Telling.ALL,
 ) -> Event:
-    """Store an event and one delivery for each webhook that wants it."""
+    """Store an event and one delivery for each webhook that wants it, if ``telling`` is all."""
     event = Event(
         account_id=account_id,
         id=tx.new_id(),
@@ -42,7 +45,8 @@ def announce(
         created_at=tx.now,
     )
     tx.events.add(event)
-    for webhook in tx.webhooks.listening(account_id, type_, device_id):
+    listening = tx.webhooks.listening(account_id, type_, device_id)
+    for webhook in listening if telling is Telling.ALL else ():
         owe(tx, event, webhook)
     return event
 
@@ -69,10 +73,20 @@ def owe(tx: Tx, event: Event, webhook: Webhook) -> None:
         tx.due(tx.now)
 
 
-def announce_state(tx: Tx, message: Message, recipient: Recipient) -> None:
-    """Announce the recipient's state, if it is one that receivers hear of (A §4.3)."""
+def announce_state(
+    tx: Tx,
+    message: Message,
+    recipient: Recipient,
+    *,
+    said: Mapping[str, Any] | None = None,
+    telling: Telling = Telling.ALL,
+) -> None:
+    """Announce the recipient's state, if it is one that receivers hear of (A §4.3).
+
+    ``said``: the payload of the phone's own event, if that is what brought the news.
+    """
     type_ = EVENT_OF_STATE.get(recipient.state)
-    if type_ is None:
+    if type_ is None or telling is Telling.NOTHING:
         return
     payload: dict[str, Any] = {
         "messageId": message.id,
@@ -92,5 +106,6 @@ def announce_state(tx: Tx, message: Message, recipient: Recipient) -> None:
         type_,
         device_id=recipient.lane,
         message_id=message.id,
-        payload=payload,
+        payload={**payload, **(said or {})},
+        telling=telling,
     )

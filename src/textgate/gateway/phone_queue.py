@@ -1,8 +1,8 @@
 """The queue of a phone: what it may fetch, what it says became of it, and what moves on when it is
 silent (A §3.6, §3.7)."""
 
-from collections.abc import Sequence
-from typing import Literal
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
 
 import msgspec
 
@@ -35,6 +35,9 @@ class NumberReport(msgspec.Struct, frozen=True, kw_only=True):
     number: str
     state: State
     error: str | None = None
+    said: Mapping[str, Any] | None = None
+    """The payload of the phone's own event, if it is one that brings the news: what is announced
+    has its members."""
 
 
 class Report(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,7 +1,10 @@
 """One recipient's new state, carried to its message and announced."""
 
+from collections.abc import Mapping
 from functools import partial
+from typing import Any
 
+from textgate.domain.event import Telling
 from textgate.domain.lifecycle import State, aggregate
 from textgate.domain.message import Message, Recipient
 from textgate.domain.times import Milliseconds
@@ -17,8 +20,12 @@ def record(
     *,
     was: State,
     taken_at: Milliseconds | None = None,
+    said: Mapping[str, Any] | None = None,
+    telling: Telling = Telling.ALL,
 ) -> None:
     """Follow up a move of ``recipient`` that the store has accepted.
+
+    ``said`` and ``telling``: as for ``announce_state``.
 
     ``taken_at``: when the attempt behind it began; a message that was never seen as Processed
     was so from then on.
@@ -36,4 +43,4 @@ def record(
         if taken_at is not None:
             tx.messages.taken(message.account_id, message.id, taken_at)
         tx.messages.reach(message.account_id, message.id, state, tx.now)
-    announce_state(tx, message, recipient)
+    announce_state(tx, message, recipient, said=said, telling=telling)

@@ -1,6 +1,8 @@
 """Phones, their pairing codes, and what they are still to be told."""
 
-from textgate.domain.device import Device, DeviceEvent, Notice
+from typing import Any
+
+from textgate.domain.device import Device, DeviceEvent, Notice, SimCard
 from textgate.domain.times import Milliseconds
 from textgate.store.noun import Noun
 from textgate.store.table import Table, to_json
@@ -83,6 +85,42 @@ class Devices(Noun):
         """Return how many phones there are, and how many of them count as silent."""
         row = self._tx.one("SELECT count(*), count(offline_since) FROM device")
         return (row[0], row[1]) if row else (0, 0)
+
+    def set_health(self, account_id: str, device_id: str, health: dict[str, Any]) -> None:
+        """Keep what the phone says of its health; who it is has not changed by it."""
+        self._tx.run(
+            "UPDATE device SET health = :health WHERE account_id = :account AND id = :id",
+            {"health": to_json(health), "account": account_id, "id": device_id},
+        )
+
+    def set_sim_cards(self, account_id: str, device_id: str, sim_cards: list[SimCard]) -> None:
+        self._tx.run(
+            "UPDATE device SET sim_cards = :sims, updated_at = :now"
+            " WHERE account_id = :account AND id = :id",
+            {
+                "sims": to_json(sim_cards),
+                "now": self._tx.now,
+                "account": account_id,
+                "id": device_id,
+            },
+        )
+        self._tx.changed("device")
+
+    def set_listener(
+        self, account_id: str, device_id: str, *, tells_server: bool, calls_webhooks: bool
+    ) -> None:
+        """Note whom the phone tells of events, by the webhook list that it fetched."""
+        self._tx.run(
+            "UPDATE device SET tells_server = :server, calls_webhooks = :webhooks"
+            " WHERE account_id = :account AND id = :id",
+            {
+                "server": tells_server,
+                "webhooks": calls_webhooks,
+                "account": account_id,
+                "id": device_id,
+            },
+        )
+        self._tx.changed("device")
 
     def remove(self, account_id: str, device_id: str) -> bool:
         """Remove a phone and what it was still to be told."""
