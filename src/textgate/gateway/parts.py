@@ -15,12 +15,15 @@ MOST_PARTS = 255
 """Of one SMS (GSM 03.40: the count of parts is one byte)."""
 
 
-def telling(device: Device, policy: PhonePolicy, event: EventType) -> Telling:
-    """Return how far a state that this phone reports is told by us."""
+def telling(device: Device, policy: PhonePolicy, event: EventType, *, to_us: bool) -> Telling:
+    """Return how far a state that this phone reports is told by us.
+
+    ``to_us``: it was the phone's own event, sent to us, that brought the news.
+    """
     per_part = policy.delivered_per_part and event is EventType.SMS_DELIVERED
-    if per_part and device.tells_server:
+    if per_part and (to_us or device.tells_server):
         return Telling.NOTHING
-    if device.calls_webhooks and knows(device.app_version, event):
+    if not to_us and device.calls_webhooks and knows(device.app_version, event):
         return Telling.EVENT
     return Telling.ALL
 

@@ -64,6 +64,25 @@ def report(tx: Tx, device: Device, reports: Sequence[Report]) -> None:
     raise NotImplementedError
 
 
+def reported_recipient(tx: Tx, device: Device, message: Message, number: str) -> Recipient | None:
+    """Return who the phone means: the very number, or else with ``+`` before it. None: nobody whom
+    this phone ever had to reach."""
+    raise NotImplementedError
+
+
+def deliver(
+    tx: Tx,
+    device: Device,
+    message: Message,
+    recipient: Recipient,
+    at: Milliseconds,
+    *,
+    said: Mapping[str, Any] | None = None,
+) -> None:
+    """A recipient has the message, with all of its parts. ``said``: as in ``NumberReport``."""
+    raise NotImplementedError
+
+
 def due(tx: Tx, job: SendJob) -> None:
     """The time of work in a phone's lane has come: offer it, move it on, or end it."""
     raise NotImplementedError
