@@ -117,9 +117,17 @@ def _parts(wanted: Submission) -> int:
     return segments(wanted.text).parts if wanted.text is not None else 1
 
 
-def submit(tx: Tx, account_id: str, checked: Checked, *, validity_ms: Milliseconds) -> Submitted:
+def submit(
+    tx: Tx,
+    account_id: str,
+    checked: Checked,
+    *,
+    validity_ms: Milliseconds,
+    created_at: Milliseconds | None = None,
+) -> Submitted:
     """Store the message, its recipients and the work of sending, leased to this process.
 
+    ``created_at``: when it was made elsewhere, if not now; it says who is older, nothing else.
     A repeat of a known id with the same content returns what became of it; with other content it
     raises ``Conflict``. Raises ``Invalid`` when nothing can carry the message.
     """
@@ -133,7 +141,7 @@ def submit(tx: Tx, account_id: str, checked: Checked, *, validity_ms: Millisecon
     message = Message(
         account_id=account_id,
         id=wanted.id or tx.new_id(),
-        created_at=tx.now,
+        created_at=created_at or tx.now,
         state=State.PENDING,
         text=wanted.text,
         data=wanted.data,

@@ -244,6 +244,20 @@ class Devices(Noun):
             )
         )
 
+    def facts(self, account_id: str, device_id: str, kind: str) -> set[str]:
+        """Return what is noted of one kind: what follows ``kind`` and a colon."""
+        rows = self._tx.all(
+            "SELECT fact FROM phone_fact WHERE account_id = :account AND device_id = :device"
+            " AND fact >= :first AND fact < :end",
+            {
+                "account": account_id,
+                "device": device_id,
+                "first": f"{kind}:",
+                "end": f"{kind};",  # what follows a colon
+            },
+        )
+        return {fact[len(kind) + 1 :] for (fact,) in rows}
+
     def remove_facts(self, before: Milliseconds, limit: int) -> int:
         return self._tx.run(
             "DELETE FROM phone_fact WHERE (account_id, device_id, fact) IN (SELECT account_id,"
