@@ -5,8 +5,9 @@ from typing import Any
 import msgspec
 
 from textgate.domain.account import Account, Channel, Token
+from textgate.domain.device import Device
 from textgate.domain.event import CallAttempt, Delivery, DeliveryState, Event, Webhook
-from textgate.domain.inbound import Inbound
+from textgate.domain.inbound import Attachment, Inbound
 from textgate.domain.ingress import Ingress, IngressSecret, OnTimeout
 from textgate.domain.lifecycle import State
 from textgate.domain.message import Message, Recipient, SendAttempt
@@ -48,6 +49,22 @@ CHANNEL = Channel(
     retry_waits=None,
     created_at=1,
     updated_at=1,
+)
+DEVICE = Device(
+    account_id="acc",
+    id="lane-1",
+    name="phone",
+    token_hash="digest",
+    event_key="unguessable",
+    push_token=None,
+    sim_cards=[],
+    app_version=None,
+    health=None,
+    tells_server=False,
+    created_at=1,
+    updated_at=1,
+    last_seen=1,
+    offline_since=None,
 )
 MESSAGE = Message(
     account_id="acc",
@@ -102,6 +119,15 @@ INBOUND = Inbound(
     sim_number=None,
     content="Hello",
     created_at=1_000,
+)
+ATTACHMENT = Attachment(
+    account_id="acc",
+    inbound_id="i1",
+    part_id=1,
+    content_type="image/jpeg",
+    name="photo.jpg",
+    size=3,
+    data="AAEC",
 )
 EVENT = Event(
     account_id="acc",

@@ -8,9 +8,11 @@ import apsw
 import pytest
 from store_rows import (
     ACCOUNT,
+    ATTACHMENT,
     CALL_ATTEMPT,
     CHANNEL,
     DELIVERY,
+    DEVICE,
     EVENT,
     INBOUND,
     INGRESS,
@@ -26,6 +28,7 @@ from store_rows import (
     like,
 )
 
+from textgate.domain.device import DeviceEvent
 from textgate.domain.errors import Conflict, Unavailable
 from textgate.domain.event import CallJob, DeliveryState
 from textgate.domain.lifecycle import State
@@ -368,6 +371,12 @@ async def test_removing_an_account_removes_all_that_is_its(store: SqliteStore) -
         tx.deliveries.add(DELIVERY)
         tx.deliveries.add_attempt(CALL_ATTEMPT)
         tx.inbox.add(INBOUND)
+        tx.inbox.add_attachment(ATTACHMENT)
+        tx.conversations.count("acc", INBOUND.sender, 1_000)
+        tx.devices.add(DEVICE)
+        tx.devices.add_code("code", "acc", 1_000)
+        tx.devices.add_notice("acc", DEVICE.id, DeviceEvent.WEBHOOKS_UPDATED, None)
+        tx.devices.add_fact("acc", DEVICE.id, "fact")
         tx.logs.add("acc", "INFO", "store", "filled")
         tx.ingresses.add(INGRESS)
         tx.sms_gateways.save(SMS_GATEWAY)

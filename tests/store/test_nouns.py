@@ -1,4 +1,4 @@
-"""What single nouns promise: tokens, the inbox, pages, leases, logs."""
+"""What single nouns promise: tokens, pages, leases, logs."""
 
 from itertools import product
 
@@ -9,7 +9,6 @@ from store_rows import (
     CHANNEL,
     DELIVERY,
     EVENT,
-    INBOUND,
     MESSAGE,
     RECIPIENT,
     SEND_ATTEMPT,
@@ -168,39 +167,6 @@ async def test_all_messages_are_paged_newest_first(store: SqliteStore) -> None:
         found += [message.id for message in page]
         cursor = (page[-1].created_at, page[-1].id)
     assert found == ["m6", "m5", "m4", "m3", "m2", "m1", "m0"]
-
-
-@pytest.mark.parametrize(("kind", "device"), list(product([None, "MMS"], [None, "lane-2"])))
-async def test_a_page_of_the_inbox_holds_what_was_asked_for(
-    store: SqliteStore, kind: str | None, device: str | None
-) -> None:
-    kinds = product(["SMS", "MMS"], ["lane-1", "lane-2"], range(3))
-    rows = [
-        like(INBOUND, id=f"i{n}", created_at=n, type=kind, device_id=device)
-        for n, (kind, device, _) in enumerate(kinds)
-    ]
-    wanted = [
-        row
-        for row in reversed(rows)
-        if 1 <= row.created_at < 11 and kind in (None, row.type) and device in (None, row.device_id)
-    ]
-    await store.write(lambda tx: [tx.inbox.add(row) for row in rows])
-    found, total = await store.read(
-        lambda tx: tx.inbox.page(
-            "acc", since=1, until=11, kind=kind, device_id=device, limit=3, offset=1
-        )
-    )
-    assert (found, total) == (wanted[1:4], len(wanted))
-
-
-async def test_a_received_message_is_kept_once_and_for_a_time(store: SqliteStore) -> None:
-    added = [await store.write(lambda tx: tx.inbox.add(INBOUND)) for _ in range(2)]
-    assert added == [True, False]
-    removed = [
-        await store.write(lambda tx, b=b: tx.inbox.remove_before("acc", b, 9))  # type: ignore[misc]
-        for b in (1_000, 1_001)
-    ]
-    assert removed == [0, 1]
 
 
 @pytest.mark.parametrize(

@@ -44,6 +44,7 @@ def recorded(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     stories = (
         "test_contract.py",
         "test_gateway_nouns.py",
+        "test_inbox.py",
         "test_nouns.py",
         "test_retention.py",
         "test_vault.py",
