@@ -25,9 +25,15 @@ def build_api(services: Services, *groups: Group) -> "Api":
 
 
 def _all_groups() -> tuple[Group, ...]:
-    from textgate.api import ingress, mobile_v1, native_v1, thirdparty_v1
+    from textgate.api import device_events, ingress, mobile_v1, native_v1, thirdparty_v1
 
-    return (native_v1.GROUP, thirdparty_v1.GROUP, mobile_v1.GROUP, *ingress.GROUPS)
+    return (
+        native_v1.GROUP,
+        thirdparty_v1.GROUP,
+        mobile_v1.GROUP,
+        device_events.GROUP,
+        *ingress.GROUPS,
+    )
 
 
 class Api:

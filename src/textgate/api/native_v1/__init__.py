@@ -10,6 +10,7 @@ from textgate.api.native_v1 import (
     ingress_secrets,
     ingresses,
     messages,
+    phone_settings,
     providers,
     script_checks,
     scripts,
@@ -41,6 +42,7 @@ GROUP = Group(
         *events.OPERATIONS,
         *inbox.OPERATIONS,
         *conversations.OPERATIONS,
+        *phone_settings.OPERATIONS,
         *account.OPERATIONS,
     ),
 )
