@@ -9,6 +9,7 @@ import base64
 import contextlib
 import json
 import re
+import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -111,11 +112,22 @@ class Stream:
 class Phone:
     """An installation of the app on one phone."""
 
-    def __init__(self, url: str, *, agent: str = APP, name: str = "Fairphone/FP5") -> None:
+    def __init__(
+        self,
+        url: str,
+        *,
+        agent: str = APP,
+        name: str = "Fairphone/FP5",
+        trusts: ssl.SSLContext | None = None,
+    ) -> None:
         self.name, self.id, self.token, self.login = name, "", "", ""
         self.password: str | None = None
         self._http = httpx.AsyncClient(
-            base_url=url + BASE, headers={"User-Agent": agent}, timeout=30, trust_env=False
+            base_url=url + BASE,
+            headers={"User-Agent": agent},
+            timeout=30,
+            trust_env=False,
+            verify=trusts or True,
         )
 
     async def __aenter__(self) -> Self:
