@@ -24,6 +24,7 @@ from textgate.domain.retry import RetryPolicy
 from textgate.domain.times import Milliseconds
 from textgate.engine.engine import Engine
 from textgate.gateway import channels, credentials
+from textgate.listening import allow_many_files, bound, url_of
 from textgate.outbound.guard import Guard
 from textgate.outbound.http import HttpClient
 from textgate.outbound.script.deno import Deno
@@ -139,7 +140,8 @@ def serve(settings: Settings, *, announce: Callable[[Started], None]) -> int:
 
 async def _serve(settings: Settings, announce: Callable[[Started], None]) -> int:
     _make_folder(settings.data)
-    with sole_server(settings.database), _bound(settings) as sock:
+    allow_many_files()
+    with sole_server(settings.database), bound(settings) as sock:
         vault = _vault(settings)
         renew_seals(settings.database, vault)
         async with contextlib.AsyncExitStack() as closing:
@@ -202,7 +204,7 @@ async def _run(
         desk=outside.desk,
         clock=clock,
         exposition=telemetry.exposition,
-        url=_url(settings, sock),
+        url=url_of(settings, sock),
         jwt_secret=kept_secret(settings, "jwt_secret"),
     )
     server = _Server(_uvicorn_config(settings, build_api(services)))
@@ -213,7 +215,7 @@ async def _run(
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     await engine.start()
     _spare_the_collector()
-    server.on_started = lambda: announce(Started(_url(settings, sock), settings.data, first))
+    server.on_started = lambda: announce(Started(url_of(settings, sock), settings.data, first))
     serving = asyncio.create_task(server.serve(sockets=[sock]))
     await asyncio.wait(
         {serving, asyncio.ensure_future(stop.wait())}, return_when=asyncio.FIRST_COMPLETED
@@ -274,15 +276,6 @@ def _uvicorn_config(settings: Settings, api: object) -> uvicorn.Config:
     )
 
 
-def _url(settings: Settings, sock: socket.socket) -> str:
-    if settings.public_url:
-        return settings.public_url
-    host, port = sock.getsockname()[:2]
-    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - not bound, shown
-    scheme = "https" if settings.tls_cert else "http"
-    return f"{scheme}://{f'[{host}]' if ':' in host else host}:{port}"
-
-
 def _vault(settings: Settings) -> Vault:
     """Raises ``Unavailable`` if the kept key is gone: another one would be of no use."""
     kept = kept_file(settings, "master_key")
@@ -298,18 +291,3 @@ def _vault(settings: Settings) -> Vault:
 
 def _make_folder(folder: Path) -> None:
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-
-
-@contextlib.contextmanager
-def _bound(settings: Settings) -> Iterator[socket.socket]:
-    """Bind before anything is announced, so that a taken port is a clear error."""
-    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
-    with socket.socket(family, socket.SOCK_STREAM) as sock:
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            sock.bind((settings.host, settings.port))
-        except OSError as problem:
-            raise Unavailable(
-                f"cannot listen on {settings.host} port {settings.port}: {problem.strerror}"
-            ) from None
-        yield sock

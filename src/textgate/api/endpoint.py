@@ -83,9 +83,11 @@ class Endpoint:
             return None
         except Exception as error:
             answer = self._told(error, request_id)
-        if isinstance(answer, Stream):
-            return await self._stream(answer, receive, send, request_id)
-        return await _send(send, self._whole(answer, request_id))
+        if not isinstance(answer, Stream):
+            return await _send(send, self._whole(answer, request_id))
+        if scope["method"] == "HEAD":
+            return await _send(send, self._head(answer, request_id))
+        return await self._stream(answer, receive, send, request_id)
 
     async def serve_whole(self, headers: Mapping[bytes, bytes], raw: bytes) -> Whole:
         """Answer a request that has come in whole, without query or named parts of a path."""
@@ -196,10 +198,15 @@ class Endpoint:
             where=[f"{frame.filename}:{frame.lineno} {frame.name}" for frame in frames],
         )
 
-    async def _stream(self, answer: Stream, receive: Receive, send: Send, request_id: str) -> None:
+    def _head(self, answer: Stream, request_id: str) -> Whole:
+        """What there is of a stream before its first chunk."""
         raw = _raw_headers(answer.headers, _common(self._edge), request_id)
         raw.append((b"content-type", answer.content_type.encode()))
-        await send({"type": "http.response.start", "status": 200, "headers": raw})
+        return 200, raw, b""
+
+    async def _stream(self, answer: Stream, receive: Receive, send: Send, request_id: str) -> None:
+        status, raw, _ = self._head(answer, request_id)
+        await send({"type": "http.response.start", "status": status, "headers": raw})
         pump = asyncio.create_task(_pump(answer, send))
         gone = asyncio.create_task(_until_gone(receive))
         over = asyncio.create_task(self._services.stopping.wait())

@@ -23,12 +23,13 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
+from textgate.api.lines import Lines
 from textgate.config import Settings
 from textgate.domain.account import Account, Scope
 from textgate.domain.device import Device
 from textgate.domain.errors import Unauthenticated
 from textgate.domain.quota import Quota
-from textgate.domain.times import Clock
+from textgate.domain.times import Clock, milliseconds
 from textgate.outbound.guard import Guard
 from textgate.outbound.http import HttpClient
 from textgate.outbound.script.desk import Desk
@@ -61,6 +62,17 @@ class Services:
     """Test sends of each account: 5 a minute, 60 an hour."""
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
     """Set when the server begins to stop: answers without end are over then."""
+    lines: Lines = field(init=False)
+    """The event streams of phones."""
+
+    def __post_init__(self) -> None:
+        lines = Lines(
+            self.store,
+            self.clock,
+            keep_alive_ms=milliseconds(self.settings.phone_keep_alive),
+            most_of_one=self.settings.streams_per_phone,
+        )
+        object.__setattr__(self, "lines", lines)
 
 
 @dataclass(frozen=True, slots=True)

@@ -51,11 +51,19 @@ class QuickProtocol(HttpToolsProtocol):
     """See the module."""
 
     def on_headers_complete(self) -> None:
+        self._make_room_for_streams()
         cycle = self._quick_cycle()
         if cycle is None:
             super().on_headers_complete()
         else:
             self.cycle = cast(RequestResponseCycle, cycle)
+
+    def _make_room_for_streams(self) -> None:
+        """Phones that listen do nothing most of the time: they do not count as load. Each has a
+        second connection, for what it fetches."""
+        limit, app = self.config.limit_concurrency, self.config.app
+        if limit is not None and isinstance(app, Api):
+            self.limit_concurrency = limit + 2 * app.lines.count
 
     def _quick_cycle(self) -> _QuickCycle | None:
         before: Any = self.cycle

@@ -40,6 +40,7 @@ class Api:
     """Finds the endpoint of a request: by its very path first, then as ``Paths`` reads it."""
 
     def __init__(self, services: Services, groups: tuple[Group, ...]) -> None:
+        self.lines = services.lines
         self._paths: Paths[Endpoint] = Paths()
         self._exact: dict[tuple[str, bytes], Endpoint] = {}
         self.quick: dict[tuple[bytes, bytes], Endpoint] = {}
