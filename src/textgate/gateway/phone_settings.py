@@ -10,6 +10,7 @@ from msgspec import UNSET, UnsetType
 from textgate.domain.account import Account
 from textgate.domain.device import DeviceEvent, MoveOnAfter, OfflineAfter, PhonePolicy
 from textgate.domain.errors import NotFound
+from textgate.domain.preferences import Document
 from textgate.gateway.nudges import nudge_all
 from textgate.store.base import Tx
 
@@ -84,6 +85,12 @@ def change(tx: Tx, account_id: str, changes: PolicyChanges) -> PhonePolicy:
         tx.accounts.set_phones(account_id, changed)
         nudge_all(tx, account_id, DeviceEvent.WEBHOOKS_UPDATED)
     return changed
+
+
+def store_preferences(tx: Tx, account_id: str, document: Document) -> None:
+    """Store the settings that phones follow too, and have all of them fetch it (A §2.8)."""
+    tx.accounts.set_settings(account_id, document)
+    nudge_all(tx, account_id, DeviceEvent.SETTINGS_UPDATED)
 
 
 def policy_of(tx: Tx, account_id: str) -> PhonePolicy:

@@ -7,9 +7,11 @@ Whether a URL may be called at all is asked of the guard before the write
 import msgspec
 from msgspec import UNSET, UnsetType
 
+from textgate.domain.device import DeviceEvent
 from textgate.domain.errors import Conflict, Invalid, NotFound
 from textgate.domain.event import DeliveryState, Event, EventType, Webhook
 from textgate.gateway.announce import owe
+from textgate.gateway.nudges import nudge_all
 from textgate.gateway.sample import sample_payload
 from textgate.store.base import Store, Tx
 
@@ -50,9 +52,16 @@ def register(
         updated_at=tx.now,
     )
     tx.webhooks.save(changed)
+    _tell_phones(tx, account_id, known.device_id, device_id)
     if not known.enabled:
         resume(tx, changed)
     return changed
+
+
+def _tell_phones(tx: Tx, account_id: str, *scopes: str | None) -> None:
+    """Have the phones of these scopes (None: all phones) fetch their webhooks anew (A §2.7)."""
+    for scope in {None} if None in scopes else set(scopes):
+        nudge_all(tx, account_id, DeviceEvent.WEBHOOKS_UPDATED, device_id=scope)
 
 
 class Changes(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -76,6 +85,7 @@ def change(tx: Tx, account_id: str, webhook_id: str, changes: Changes) -> Webhoo
         check(tx, account_id, id=None, event=known.event, device_id=changes.device_id)
     changed: Webhook = msgspec.structs.replace(known, **given, updated_at=tx.now)
     tx.webhooks.save(changed)
+    _tell_phones(tx, account_id, known.device_id, changed.device_id)
     if changes.enabled is UNSET or changes.enabled == known.enabled:
         return changed
     return set_enabled(tx, account_id, webhook_id, changes.enabled)
@@ -117,6 +127,7 @@ def _add(
         updated_at=tx.now,
     )
     tx.webhooks.add(webhook)
+    _tell_phones(tx, account_id, device_id)
     return webhook
 
 
@@ -134,6 +145,7 @@ def remove(tx: Tx, account_id: str, webhook_id: str) -> bool:
     if webhook is None:
         return False
     tx.webhooks.remove(account_id, webhook_id)
+    _tell_phones(tx, account_id, webhook.device_id)
     tx.deliveries.drop(account_id, webhook.key)
     return True
 
@@ -151,6 +163,7 @@ def set_enabled(
         known, enabled=enabled, disabled_reason=None if enabled else reason, updated_at=tx.now
     )
     tx.webhooks.save(changed)
+    _tell_phones(tx, account_id, changed.device_id)
     if enabled:
         resume(tx, changed)
     else:

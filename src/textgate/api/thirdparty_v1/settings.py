@@ -2,27 +2,20 @@
 
 from textgate.api.operation import Answer, Call, Operation
 from textgate.domain.account import Scope
-from textgate.domain.errors import NotFound
 from textgate.domain.preferences import Document, Preferences, merge, public, replace
+from textgate.gateway.phone_settings import known_account, store_preferences
 from textgate.store.base import Tx
-
-
-def _stored(tx: Tx, account_id: str) -> Document:
-    account = tx.accounts.get(account_id)
-    if account is None:
-        raise NotFound("account not found")
-    return account.settings
 
 
 async def shown(call: Call[None, None]) -> Answer:
     account_id = call.account.id
-    stored = await call.services.store.read(lambda tx: _stored(tx, account_id))
+    stored = await call.services.store.read(lambda tx: known_account(tx, account_id).settings)
     return Answer(200, public(stored))
 
 
 async def replaced(call: Call[None, Preferences]) -> Answer:
     account_id, document = call.account.id, replace(call.body)
-    await call.services.store.write(lambda tx: tx.accounts.set_settings(account_id, document))
+    await call.services.store.write(lambda tx: store_preferences(tx, account_id, document))
     return Answer(200, public(document))
 
 
@@ -30,8 +23,8 @@ async def merged(call: Call[None, Preferences]) -> Answer:
     account_id, patch = call.account.id, call.body
 
     def change(tx: Tx) -> Document:
-        document = merge(_stored(tx, account_id), patch)
-        tx.accounts.set_settings(account_id, document)
+        document = merge(known_account(tx, account_id).settings, patch)
+        store_preferences(tx, account_id, document)
         return document
 
     return Answer(200, public(await call.services.store.write(change)))
@@ -67,6 +60,8 @@ OPERATIONS = (
         merged,
         body=Preferences,
         answer=Preferences,
-        description="Key by key. null makes a phone return to its own default.",
+        description="Key by key. null makes a phone return to its own default. With"
+        " gateway.notification_channel SSE_ONLY, phones need no Google service to be woken: they"
+        " keep a line open, from the next start of the app on.",
     ),
 )
