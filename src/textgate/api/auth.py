@@ -12,16 +12,14 @@ import base64
 import binascii
 import secrets
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from hashlib import blake2b
 
-from textgate.api.operation import Caller, Services
+from textgate.api.operation import Caller, Operation, Services
+from textgate.api.phones import Phones
 from textgate.domain.account import Account, Scope, Token
-from textgate.domain.errors import Unauthenticated, Unavailable
+from textgate.domain.errors import Forbidden, Unauthenticated
 from textgate.domain.times import Milliseconds
-from textgate.gateway.credentials import token_hash, verify_password
-from textgate.gateway.presence import seen
 from textgate.gateway.tokens import TokenKey
 from textgate.store.base import Tx
 
@@ -29,8 +27,6 @@ REMEMBERED = 10_000
 """Callers kept in memory; beyond it the one kept longest is forgotten."""
 LOOK_AGAIN_MS = 1_000
 MAX_HEADER = 4_096
-CHECKS_AT_ONCE = 2
-CHECKS_WAITING = 64
 
 _EVERYTHING = frozenset({Scope.ALL.value})
 _REFRESH = frozenset({Scope.TOKENS_REFRESH.value})
@@ -57,8 +53,31 @@ class Authenticator:
         self._salt = secrets.token_bytes(32)
         self._known: dict[bytes, _Known] = {}
         self._checks: dict[bytes, asyncio.Task[_Known]] = {}
-        self._hashing = 0
-        self._threads = ThreadPoolExecutor(CHECKS_AT_ONCE, thread_name_prefix="password")
+        self._passwords = services.passwords
+        self._phones = Phones(services)
+
+    async def admit(self, operation: Operation, headers: Mapping[bytes, bytes]) -> Caller | None:
+        """Return who asks for an operation; None where nobody need be known.
+
+        Raises ``Unauthenticated``, ``Forbidden``, or ``Unavailable`` under a flood of passwords.
+        """
+        if operation.public:
+            return None
+        given = headers.get(b"authorization", b"")
+        scheme, _, token = given.partition(b" ")
+        if operation.for_phones:
+            bearer = scheme.lower() == b"bearer"
+            caller = await self._phones.identify(token, headers) if bearer else None
+        elif not given or (operation.password_only and scheme.lower() != b"basic"):
+            caller = None
+        else:
+            caller = self.remembered(given) or await self.identify(given)
+        if caller is None and not operation.optional:
+            raise _unknown()
+        scope = operation.scope
+        if scope is not None and caller is not None and not caller.may(scope):
+            raise Forbidden(f"scope required: {scope}")
+        return caller
 
     def remembered(self, header: bytes) -> Caller | None:
         """Return who sent ``header`` if that is known and surely still true; never waits."""
@@ -89,30 +108,6 @@ class Authenticator:
         known = await asyncio.shield(check)
         return known.caller
 
-    async def identify_device(self, header: bytes, headers: Mapping[bytes, bytes]) -> Caller:
-        """Return the phone whose token ``header`` presents. Raises ``Unauthenticated``.
-
-        Each request of a phone is a sign of life.
-        """
-        scheme, _, given = header.partition(b" ")
-        if scheme.lower() != b"bearer" or len(header) > MAX_HEADER:
-            raise _unknown()
-        digest = token_hash(given.strip().decode("latin-1"))
-
-        def look(tx: Tx) -> Caller | None:
-            device = tx.devices.by_token(digest)
-            account = tx.accounts.get(device.account_id) if device else None
-            if device is None or account is None:
-                return None
-            return Caller(account, frozenset(), device=device)
-
-        caller = await self._store.read(look)
-        if caller is None or (device := caller.device) is None:
-            raise _unknown()
-        if self._clock.now() - device.last_seen >= LOOK_AGAIN_MS:
-            await self._store.write(lambda tx: seen(tx, device.account_id, device.id))
-        return caller
-
     def _generation(self) -> int:
         # Both only ever grow, so their sum is new whenever one of them is.
         return self._store.generation("account") + self._store.generation("token")
@@ -142,24 +137,12 @@ class Authenticator:
         account = await self._store.read(lambda tx: tx.accounts.by_login(login))
         stored = account.password_hash if account else None
         if known is None or known.password_hash != stored:
-            good = await self._verify(stored, password)
+            good = await self._passwords.verify(stored, password)
         else:
             good = True  # the very hash it was checked against before
         if account is None or not good:
             raise _unknown()
         return _Known(Caller(account, _EVERYTHING), stored, None, generation, now)
-
-    async def _verify(self, password_hash: str | None, password: str) -> bool:
-        if self._hashing >= CHECKS_WAITING:
-            raise Unavailable("too many passwords are being checked; try again in a moment")
-        loop = asyncio.get_running_loop()
-        self._hashing += 1
-        try:
-            return await loop.run_in_executor(
-                self._threads, verify_password, password_hash, password
-            )
-        finally:
-            self._hashing -= 1
 
     async def _check_token(self, given: bytes) -> _Known:
         claims = self._key.read(given.strip().decode("latin-1"))

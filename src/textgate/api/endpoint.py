@@ -23,7 +23,6 @@ from textgate.api.fields import read_field
 from textgate.api.operation import (
     Answer,
     Call,
-    Caller,
     Content,
     Edge,
     Headers,
@@ -33,7 +32,7 @@ from textgate.api.operation import (
     Stream,
 )
 from textgate.api.problem import TOO_LARGE, UNHANDLED, problem_of, unreadable
-from textgate.domain.errors import Forbidden, Invalid, TextgateError, Unauthenticated
+from textgate.domain.errors import Invalid, TextgateError
 
 MAX_QUERY_FIELDS = 100
 MAX_REQUEST_ID = 128
@@ -117,7 +116,7 @@ class Endpoint:
         client: str | None = None,
     ) -> Answer | Content | Stream:
         """Who asks, what, the handler. The body is ``raw``, or else what ``receive`` gives."""
-        caller = await self._identify(headers)
+        caller = await self._authenticator.admit(self.operation, headers)
         body = None
         if self.operation.body is not None:
             limit = self._limit
@@ -140,22 +139,6 @@ class Endpoint:
             return problem_answer(TOO_LARGE, self._edge, last=True)
         self._report(error, request_id)
         return problem_answer(UNHANDLED, self._edge)
-
-    async def _identify(self, headers: Mapping[bytes, bytes]) -> Caller | None:
-        if self.operation.public:
-            return None
-        given = headers.get(b"authorization")
-        if given is None:
-            raise Unauthenticated("Unauthorized")
-        if self.operation.for_phones:
-            return await self._authenticator.identify_device(given, headers)
-        caller = self._authenticator.remembered(given)
-        if caller is None:
-            caller = await self._authenticator.identify(given)
-        scope = self.operation.scope
-        if scope is not None and not caller.may(scope):
-            raise Forbidden(f"scope required: {scope}")
-        return caller
 
     def _read(self, headers: Mapping[bytes, bytes], raw: bytes) -> Any:
         """Return the checked body."""

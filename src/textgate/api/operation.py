@@ -24,8 +24,10 @@ from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
 from textgate.api.lines import Lines
+from textgate.api.passwords import Passwords
 from textgate.config import Settings
 from textgate.domain.account import Account, Scope
+from textgate.domain.admission import Admission
 from textgate.domain.device import Device
 from textgate.domain.errors import Unauthenticated
 from textgate.domain.quota import Quota
@@ -60,6 +62,9 @@ class Services:
     """Signs tokens (``config.kept_secret``)."""
     trials: Quota = field(default_factory=lambda: Quota((5, 60_000), (60, 3_600_000)))
     """Test sends of each account: 5 a minute, 60 an hour."""
+    admission: Admission = field(default_factory=Admission)
+    """How often strangers may try to register a phone."""
+    passwords: Passwords = field(default_factory=Passwords)
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
     """Set when the server begins to stop: answers without end are over then."""
     lines: Lines = field(init=False)
@@ -197,6 +202,11 @@ class Operation:
     """Needs no credentials."""
     for_phones: bool = False
     """The caller is a phone: what it presents is a device token."""
+    password_only: bool = False
+    """Takes login and password alone: tokens are refused."""
+    optional: bool = False
+    """``Call.caller`` is None where an unknown device token is presented, or no password at all;
+    a wrong password is refused all the same."""
     quick: bool = False
     """Carries the load of the server: served in the short way of ``api.protocol``."""
     description: str = ""

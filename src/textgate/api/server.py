@@ -45,7 +45,8 @@ class Api:
         self._exact: dict[tuple[str, bytes], Endpoint] = {}
         self.quick: dict[tuple[bytes, bytes], Endpoint] = {}
         """By method and target: the routes that ``api.protocol`` serves in its short way."""
-        self._edges = [(prefix, group.edge) for group in groups for prefix in group.prefixes]
+        edges = [(prefix, group.edge) for group in groups for prefix in group.prefixes]
+        self._edges = sorted(edges, key=lambda one: len(one[0]), reverse=True)
         authenticator = Authenticator(services)
         for group in groups:
             for operation in group.operations:

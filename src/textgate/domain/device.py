@@ -14,9 +14,9 @@ class SimCard(msgspec.Struct, rename="camel", omit_defaults=True):
 
     slot_index: int
     sim_number: int
-    phone_number: Annotated[str, Meta(max_length=64)] | None = None
-    carrier_name: Annotated[str, Meta(max_length=64)] | None = None
-    iccid: Annotated[str, Meta(max_length=64)] | None = None
+    phone_number: Annotated[str, Meta(max_length=256)] | None = None
+    carrier_name: Annotated[str, Meta(max_length=256)] | None = None
+    iccid: Annotated[str, Meta(max_length=256)] | None = None
 
     def masked(self) -> "SimCard":
         """Return it as the app shows it to servers (A §2.6)."""

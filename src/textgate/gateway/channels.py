@@ -17,11 +17,12 @@ from textgate.domain.errors import Conflict, Invalid, NotFound
 from textgate.domain.script import Module, ScriptVersion
 from textgate.outbound.guard import Guard
 from textgate.outbound.script.desk import Desk
+from textgate.providers import phone
 from textgate.providers.discovery import find
 from textgate.store.base import Store, Tx
 
 MAX_CHANNELS = 100
-"""Per account: each message keeps the ids of those that may carry it."""
+"""Per account, beside its phones: each message keeps the ids of those that may carry it."""
 MAX_NAME = 64
 MAX_IN_FLIGHT = 1000
 MAX_RATE = 100_000.0
@@ -96,8 +97,14 @@ def add(
     tx: Tx, account_id: str, draft: Draft, guard: Guard, prepared: Prepared | None = None
 ) -> Channel:
     """Store a channel, the last in order. Raises ``Invalid``, or ``Conflict`` for a known name."""
+    if draft.provider == phone.PROVIDER.kind:
+        raise Invalid(
+            "a phone adds itself: type the server's address into its app, and a one-time code of"
+            " POST /v1/devices/pairing or textgate phone-code",
+            field="provider",
+        )
     others = tx.channels.all(account_id)
-    if len(others) >= MAX_CHANNELS:
+    if sum(other.provider != phone.PROVIDER.kind for other in others) >= MAX_CHANNELS:
         raise Invalid(f"an account has at most {MAX_CHANNELS} channels; remove one first")
     channel = Channel(
         account_id=account_id,
@@ -156,7 +163,7 @@ def change(
 
 
 def remove(tx: Tx, account_id: str, channel_id: str) -> None:
-    """Remove a channel and its settings. Raises ``NotFound``."""
+    """Remove a channel and its settings. Raises ``NotFound``. For phones: ``devices.remove``."""
     channel = known_channel(tx, account_id, channel_id)
     tx.channels.remove(account_id, channel_id)
     log_change(tx, channel, "Channel removed")

@@ -100,6 +100,15 @@ class Recipients(Lanes):
         key = {"account_id": r.account_id, "message_id": r.message_id, "n": r.n}
         self.release_row(key, r.attempt, job.message.created_at)
 
+    def hurry(self, lane: str, limit: int) -> int:
+        """Make up to ``limit`` recipients of a lane due now, whoever has them; return how many."""
+        return self._tx.run(
+            "UPDATE recipient SET due_at = :now WHERE (account_id, message_id, n) IN (SELECT"
+            " account_id, message_id, n FROM recipient WHERE lane = :lane AND due_at > :now"
+            " LIMIT :limit)",
+            {"now": self._tx.now, "lane": lane, "limit": limit},
+        )
+
     def add_attempt(self, attempt: SendAttempt) -> None:
         """Record a try."""
         self._tx.run(SEND_ATTEMPT.insert, SEND_ATTEMPT.values(attempt))

@@ -9,7 +9,8 @@ from textgate.api.problem import DIALECT
 
 GROUP = Group(
     "Phones",
-    ("/mobile/v1", "/api/mobile/v1"),
+    # At the root too, for who types the bare address of the server into the app (A §9.1).
+    ("/mobile/v1", "/api/mobile/v1", ""),
     DIALECT,
     (
         *devices.OPERATIONS,

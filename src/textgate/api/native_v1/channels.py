@@ -15,7 +15,8 @@ from textgate.domain.account import Channel, Scope
 from textgate.domain.errors import Conflict, Invalid
 from textgate.domain.message import Submission
 from textgate.domain.times import rfc3339
-from textgate.gateway import channels
+from textgate.gateway import channels, devices
+from textgate.providers import phone
 from textgate.providers.discovery import find
 
 TEST_TEXT = "A test from Textgate"
@@ -158,7 +159,10 @@ async def _change(call: Call[None, ChannelChanges]) -> Answer:
 
 async def _remove(call: Call[None, None]) -> Answer:
     account_id, channel_id = call.account.id, call.path["id"]
-    await call.services.store.write(lambda tx: channels.remove(tx, account_id, channel_id))
+    if (await _known(call)).provider == phone.PROVIDER.kind:
+        await devices.remove_whole(call.services.store, account_id, channel_id)
+    else:
+        await call.services.store.write(lambda tx: channels.remove(tx, account_id, channel_id))
     return Answer(204)
 
 
@@ -251,7 +255,8 @@ OPERATIONS = (
         _remove,
         status=204,
         errors=_UNKNOWN,
-        description="Its unfinished messages go to the next channel of their route, or fail.",
+        description="Its unfinished messages go to the next channel of their route, or fail."
+        " A phone is removed with its channel.",
     ),
     Operation(
         "POST",

@@ -1,23 +1,17 @@
 """Phones (A §2.6). Channels are no devices: an account without phones has none."""
 
 import msgspec
+from msgspec import UNSET, UnsetType
 
 from textgate.api.fields import DateTime
 from textgate.api.operation import Answer, Call, Operation
 from textgate.domain.account import Scope
+from textgate.domain.device import Device, SimCard
+from textgate.domain.times import rfc3339
+from textgate.gateway import devices
 
 
-class SimCard(msgspec.Struct, rename="camel", omit_defaults=True):
-    """A SIM of a phone; its numbers come masked from the phone."""
-
-    slot_index: int
-    sim_number: int
-    phone_number: str | None = None
-    carrier_name: str | None = None
-    iccid: str | None = None
-
-
-class Device(msgspec.Struct, rename="camel", omit_defaults=True):
+class DeviceShape(msgspec.Struct, rename="camel", omit_defaults=True):
     """A phone of the account."""
 
     id: str
@@ -26,15 +20,32 @@ class Device(msgspec.Struct, rename="camel", omit_defaults=True):
     updated_at: DateTime
     last_seen: DateTime
     sim_cards: list[SimCard] = []
+    """Their numbers come masked from the phone."""
+    connected: bool | UnsetType = UNSET
+    """Whether it listens now (ours; the original says nothing)."""
+
+
+def device_shape(device: Device, *, connected: bool | UnsetType = UNSET) -> DeviceShape:
+    return DeviceShape(
+        id=device.id,
+        name=device.name,
+        created_at=rfc3339(device.created_at),
+        updated_at=rfc3339(device.updated_at),
+        last_seen=rfc3339(device.last_seen),
+        sim_cards=device.sim_cards,
+        connected=connected,
+    )
 
 
 async def listed(call: Call[None, None]) -> Answer:
-    devices: list[Device] = []
-    return Answer(200, devices)
+    account_id, store = call.account.id, call.services.store
+    found = await store.read(lambda tx: tx.devices.all(account_id))
+    return Answer(200, [device_shape(d, connected=store.heard(d.id)) for d in found])
 
 
 async def removed(call: Call[None, None]) -> Answer:
     """204 for what is not there too, as the original answers."""
+    await devices.remove_whole(call.services.store, call.account.id, call.path["id"])
     return Answer(204)
 
 
@@ -46,7 +57,7 @@ OPERATIONS = (
         "devices",
         Scope.DEVICES_LIST,
         listed,
-        answer=list[Device],
+        answer=list[DeviceShape],
         aliases=("/device",),
     ),
     Operation(
@@ -58,6 +69,8 @@ OPERATIONS = (
         removed,
         status=204,
         aliases=("/device/{id}",),
-        description="Also 204 when there is no such phone.",
+        description="Also 204 when there is no such phone. What it has not fetched goes to the next"
+        " phone or channel of its route, or fails; what it has in hand fails as unknown. Webhooks"
+        " for this phone alone are removed with it.",
     ),
 )
