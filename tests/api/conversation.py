@@ -3,9 +3,9 @@
 A file holds several. Each begins with ``== `` and a sentence about the gateway, and is held with an
 account of its own that has a simulator channel. ``> `` is the client: method and path, headers,
 body. ``< `` is the gateway: status, headers that must be there, body. ``! `` changes the scene
-(before the first ``> ``: ``no channel``, ``setting name=value``; anywhere: ``wait 20m``, and
+(before the first ``> ``: ``no channel``, ``setting name=value``; anywhere: ``wait 20m``,
 ``phone NAME``, which registers a phone whose ``{{NAME.token}}`` and ``{{NAME.id}}`` are known from
-then on). ``# `` is a remark.
+then on, and ``received {…}``, which puts a message into the inbox). ``# `` is a remark.
 
 Unless a line says otherwise the client presents its password and, with a body, calls it JSON;
 ``> Authorization: -`` leaves a header out. A body of the gateway is compared as JSON, member by
@@ -35,7 +35,7 @@ PATTERNS = {
     "id": r"[A-Za-z0-9_-]{21}",
 }
 _PLACE = re.compile(r"\{\{([\w. ]+)\}\}")
-EVENTS = ("wait", "phone")
+EVENTS = ("wait", "phone", "received")
 """Changes of the scene that happen while it is played."""
 _MORE = "..."
 
@@ -232,6 +232,8 @@ async def _happen(line: str, served: Served, memory: Memory) -> None:
     if word == "phone":
         phone = await served.add_phone(rest)
         memory.known |= {f"{rest}.id": phone.device.id, f"{rest}.token": phone.token}
+    elif word == "received":
+        await served.receive(**json.loads(memory.fill(rest)))
     else:
         served.clock.advance(int(duration(rest).total_seconds() * 1000))
         await asyncio.sleep(0)

@@ -2,7 +2,7 @@
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +18,9 @@ from textgate.api.protocol import QuickProtocol
 from textgate.api.server import build_api
 from textgate.config import Settings
 from textgate.domain.account import Account, Channel
+from textgate.domain.inbound import Attachment, Inbound
 from textgate.gateway import channels, credentials, devices
+from textgate.gateway.inbox import keep
 from textgate.outbound.guard import Guard
 from textgate.outbound.http import HttpClient
 from textgate.outbound.script.deno import Deno
@@ -66,6 +68,16 @@ class Served:
         """Register a phone of the account (or of another); ``said``: fields of a Registration."""
         owner, wanted = account_id or self.account.id, devices.Registration(name=name, **said)
         return await self.store.write(lambda tx: devices.register(tx, owner, wanted))
+
+    async def receive(self, *, attachments: Sequence[Any] = (), **said: Any) -> None:
+        """Keep a received message; ``said``: fields of an Inbound, ``attachments``: of each one."""
+        owner = {"account_id": self.account.id}
+        defaults = {"type": "SMS", "device_id": "phone", "recipient": None, "sim_number": None}
+        inbound = Inbound(**owner | defaults | {"created_at": self.clock.now()} | said)
+        nothing = {"inbound_id": inbound.id, "name": None, "size": None, "data": None}
+        attached = [Attachment(**owner | nothing | one) for one in attachments]
+        region = self.services.settings.default_region
+        await self.store.write(lambda tx: keep(tx, inbound, attached, default_region=region))
 
     async def add_account(self) -> Account:
         """Add another account with the same password."""
