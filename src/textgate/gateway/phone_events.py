@@ -58,10 +58,12 @@ def take(
     event: PhoneEvent,
     *,
     default_region: str | None = None,
+    quiet: bool = False,
 ) -> bool:
     """Store what the event says, once, and tell who wants to know. False: it was known.
 
-    ``default_region`` is where a sender without ``+`` is taken to be from. Raises ``Invalid`` for a
+    ``default_region`` is where a sender without ``+`` is taken to be from. ``quiet``: a message
+    that came in is kept, and no webhook hears of it. Raises ``Invalid`` for a
     payload that lacks what its kind of event needs.
     """
     presence.seen(tx, account.id, device.id)
@@ -70,7 +72,7 @@ def take(
     if not _is_new(tx, device, event.id):
         return False
     if event.event in INCOMING:
-        return _received(tx, device, event.event, event.said, default_region)
+        return _received(tx, device, event.event, event.said, default_region, quiet=quiet)
     if event.event in BATCHES:
         single = BATCHES[event.event]
         news = [
@@ -120,7 +122,13 @@ def _announce(
 
 
 def _received(
-    tx: Tx, device: Device, type_: EventType, said: dict[str, Any], region: str | None
+    tx: Tx,
+    device: Device,
+    type_: EventType,
+    said: dict[str, Any],
+    region: str | None,
+    *,
+    quiet: bool = False,
 ) -> bool:
     """A message came in. The phone tells of it again after an export, under another event id."""
     received = read_incoming(
@@ -134,7 +142,8 @@ def _received(
     if not tx.devices.add_fact(device.account_id, device.id, f"received:{received.digest}"):
         return False
     inbox.keep(tx, received.inbound, received.attachments, default_region=region)
-    _announce(tx, device, type_, said)
+    if not quiet:
+        _announce(tx, device, type_, said)
     return True
 
 

@@ -54,6 +54,11 @@ class Behaviour(msgspec.Struct, frozen=True, kw_only=True):
     """What Android says of those, one of ``RESULTS``."""
     refused: Share = 0.0
     """Of the delivery reports: a status of 64 and more, which is a failure."""
+    trying: Share = 0.0
+    """Of the delivery reports: one comes before them that says "still trying"."""
+    missed: Share = 0.0
+    """Of the incoming messages: Android does not tell the app. They are found by an export of the
+    phone's inbox, as long as the phone runs."""
     lost_receipts: Share = 0.0
     """Of the delivery reports: they never come."""
     receipts: bool = True

@@ -8,6 +8,7 @@ from textgate.domain.times import Milliseconds
 
 Kind = Literal[
     "started",
+    "registered",
     "processed",
     "sent",
     "delivered",

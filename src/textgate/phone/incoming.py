@@ -9,6 +9,9 @@ from textgate.domain.times import Milliseconds
 
 IncomingKind = Literal["SMS", "DATA_SMS", "MMS", "MMS_DOWNLOADED"]
 
+STORE_OF = {"SMS": "SMS", "DATA_SMS": "SMS", "MMS": "MMS", "MMS_DOWNLOADED": "MMS"}
+"""In which of the phone's two stores an export finds a message (A §2.5)."""
+
 
 class Part(msgspec.Struct, frozen=True, kw_only=True):
     """An attachment of a downloaded MMS."""
@@ -35,3 +38,24 @@ class Incoming(msgspec.Struct, frozen=True, kw_only=True):
     """Of an MMS that is announced, bytes."""
     content_class: str | None = None
     attachments: tuple[Part, ...] = ()
+
+
+_WORD = 1 << 32
+
+
+def incoming_hash(address: str, at: Milliseconds, subscription: int | None, text: str) -> int:
+    """Return the app's name for a message as an unsigned number of 32 bits: Java's ``hashCode`` of
+    address, date, subscription and text (A §4.3)."""
+    date = (at ^ (at >> 32)) % _WORD
+    hashed = _text_hash(address)
+    for part in (date, subscription or 0, _text_hash(text)):
+        hashed = (31 * hashed + part) % _WORD
+    return hashed
+
+
+def _text_hash(text: str) -> int:
+    """Java's ``String.hashCode``, over UTF-16 units."""
+    hashed, units = 0, text.encode("utf-16-be", "surrogatepass")
+    for high, low in zip(units[::2], units[1::2], strict=True):
+        hashed = (31 * hashed + (high << 8 | low)) % _WORD
+    return hashed

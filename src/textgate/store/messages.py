@@ -11,17 +11,18 @@ from textgate.store.table import Table
 MESSAGE = Table("message", Message)
 
 _ADD = f"{MESSAGE.insert} ON CONFLICT (account_id, id) DO NOTHING"
+_COLUMN = {
+    State.PROCESSED: "processed_at",
+    State.SENT: "sent_at",
+    State.DELIVERED: "delivered_at",
+    State.FAILED: "failed_at",
+    State.CANCELLING: "cancelling_at",
+    State.CANCELLED: "cancelled_at",
+}
 _REACH = {
     state: f"UPDATE message SET state = :state, {column} = coalesce({column}, :at)"
     " WHERE account_id = :account AND id = :id"
-    for state, column in {
-        State.PROCESSED: "processed_at",
-        State.SENT: "sent_at",
-        State.DELIVERED: "delivered_at",
-        State.FAILED: "failed_at",
-        State.CANCELLING: "cancelling_at",
-        State.CANCELLED: "cancelled_at",
-    }.items()
+    for state, column in _COLUMN.items()
 }
 # Values by place: for the statement of every message it is cheaper than by name.
 _SENT = """
@@ -106,6 +107,20 @@ class Messages(Noun):
             values,
         )
         return [MESSAGE.read(row) for row in rows]
+
+    def reached_since(
+        self, account_id: str, state: State, since: Milliseconds
+    ) -> tuple[int, Milliseconds | None]:
+        """Return how many messages reached a state after ``since``, and when the last one did.
+
+        Looks at all messages: for a phone's own store, which holds few."""
+        column = _COLUMN[state]
+        row = self._tx.one(
+            f"SELECT count(*), max({column}) FROM message"
+            f" WHERE account_id = :account AND {column} > :since",
+            {"account": account_id, "since": since},
+        )
+        return (row[0], row[1]) if row else (0, None)
 
     def remove_finished(self, account_id: str, before: Milliseconds, limit: int) -> int:
         """Remove up to ``limit`` messages to which nothing is owed, whose last number came to its
