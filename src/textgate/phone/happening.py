@@ -25,6 +25,7 @@ Kind = Literal[
     "fetched",
     "reported",
     "webhook",
+    "network",
     "stopped",
 ]
 

@@ -1,0 +1,279 @@
+"""Phones at a server: one or a hundred of them on the same ground (A §3)."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from random import Random
+from typing import Any
+from urllib.parse import urlsplit
+
+import msgspec
+
+from textgate.domain.device import SimCard
+from textgate.domain.errors import Invalid
+from textgate.domain.pairing import PATH
+from textgate.domain.times import Clock
+from textgate.outbound.http import Failure, Reply
+from textgate.outbound.url import parse_url
+from textgate.phone.accounts import Membership, membership, own_account
+from textgate.phone.behaviour import Behaviour
+from textgate.phone.ground import Ground, Reach, open_ground
+from textgate.phone.handset import Handset
+from textgate.phone.happening import Happening, Kind
+from textgate.phone.incoming import Incoming
+from textgate.phone.mobile_api import MobileApi
+from textgate.phone.network import Outage
+from textgate.phone.reports import ReportTrouble
+from textgate.phone.sign_in import Joining, SignIn
+from textgate.phone.uplink import Uplink
+from textgate.store.base import Tx
+
+HERE = "http://127.0.0.1:8080"
+MOST_PHONES = 1_000
+
+
+class Plan(msgspec.Struct, frozen=True, kw_only=True):
+    """What was asked for."""
+
+    data: Path
+    server: str | None = None
+    """As a person gives it; None: where the phones are registered already, else ``HERE``."""
+    sign_in: SignIn = SignIn()
+    count: int = 1
+    behaviour: Behaviour = Behaviour()
+    reports: ReportTrouble = ReportTrouble()
+    outage: Outage | None = None
+
+
+class Told(msgspec.Struct, frozen=True):
+    """What happened, and on which phone; 0: it is about all of them."""
+
+    phone: int
+    device_id: str | None
+    happening: Happening
+
+
+Tell = Callable[[Told], None]
+
+
+def server_base(text: str, *, insecure: bool) -> str:
+    """Return the base of the device API, from the address that a person gives.
+
+    One without a path is that of a Textgate. Raises ``Invalid`` for one that the app would not
+    call: it wants https, but to its own machine (A §4.10).
+    """
+    url = parse_url(text.rstrip("/"))
+    if not insecure and url.scheme != "https" and url.host not in ("127.0.0.1", "localhost"):
+        raise Invalid(
+            f"the app calls {url.host} by https only; --insecure lets it use plain http",
+            field="server",
+        )
+    base = text.rstrip("/")
+    return base if urlsplit(base).path else base + PATH
+
+
+class Phone:
+    """One phone of the process."""
+
+    def __init__(self, number: int, account_id: str, behaviour: Behaviour) -> None:
+        self.number, self.account_id, self.behaviour = number, account_id, behaviour
+        self.member: Membership | None = None
+        self.uplink: Uplink | None = None
+        self.handset: Handset | None = None
+        self.ready = asyncio.Event()
+        """It is registered and takes messages from the air."""
+
+    @property
+    def idle(self) -> bool:
+        return self.uplink is not None and self.uplink.idle
+
+
+class Cloud:
+    """All phones of the process. Made by ``open_cloud``."""
+
+    def __init__(self, plan: Plan, ground: Ground, reach: Reach, tell: Tell) -> None:
+        self._plan, self._ground, self._reach, self._tell = plan, ground, reach, tell
+        self.phones: list[Phone] = []
+        self.network = ground.network
+
+    async def prepare(self) -> None:
+        """Make the accounts of the phones in their own store."""
+        numbers = range(1, self._plan.count + 1)
+        ids = await self._ground.store.write(lambda tx: [own_account(tx, n).id for n in numbers])
+        behaviours = [_of_number(self._plan.behaviour, n) for n in numbers]
+        self.phones = list(map(Phone, numbers, ids, behaviours))
+
+    async def run(self) -> None:
+        """Go on until cancelled. Raises ``Refused`` if the server does not take a phone, and
+        ``Invalid`` for an address that the app would not call."""
+        base = await self._base()
+        host = urlsplit(base).hostname or ""
+        http, streams = self._reach.to_server(self._ground.network, host)
+        try:
+            api = MobileApi(http, streams, base)
+            first, *others = self.phones
+            how = await self._first(first, api, base)
+            async with asyncio.TaskGroup() as group:
+                if self._plan.outage is not None:
+                    group.create_task(self.network.suffer(self._plan.outage, self._ground.clock))
+                group.create_task(self._live(first, api))
+                for phone in others:
+                    group.create_task(self._join_and_live(phone, api, base, how))
+        finally:
+            await http.close()
+
+    async def idle(self) -> bool:
+        """Nothing is under way on any phone, and nothing is owed to a server or a webhook."""
+        if not all(phone.idle for phone in self.phones):
+            return False
+        return await self._ground.store.read(_owes_nothing)
+
+    async def receive(self, number: int, incoming: Incoming) -> None:
+        """An SMS comes in on the phone of this number, once it is registered."""
+        phone = self.phones[number - 1]
+        await phone.ready.wait()
+        assert phone.handset is not None
+        await phone.handset.receive(incoming)
+
+    async def ping(self, number: int) -> None:
+        """Have a phone ping now."""
+        phone = self.phones[number - 1]
+        if phone.handset is not None:
+            await phone.handset.ping()
+
+    async def _base(self) -> str:
+        if self._plan.server is not None:
+            return server_base(self._plan.server, insecure=self._reach.insecure)
+        first = self.phones[0].account_id
+        member = await self._ground.store.read(lambda tx: membership(tx, first))
+        return member.server if member else server_base(HERE, insecure=False)
+
+    async def _first(self, phone: Phone, api: MobileApi, base: str) -> SignIn:
+        """Bring the first phone to its server; return how the others sign in: to its account."""
+        member = await self._join(phone, api, base, self._plan.sign_in)
+        how = self._plan.sign_in
+        if how.login is None and member.known.password is not None:
+            return SignIn(
+                private_token=how.private_token,
+                login=member.known.login,
+                password=member.known.password,
+            )
+        return how
+
+    async def _join_and_live(self, phone: Phone, api: MobileApi, base: str, how: SignIn) -> None:
+        await self._join(phone, api, base, how)
+        await self._live(phone, api)
+
+    async def _join(self, phone: Phone, api: MobileApi, base: str, how: SignIn) -> Membership:
+        ground = self._ground
+        joining = Joining(
+            ground.store,
+            ground.clock,
+            ground.network,
+            phone.account_id,
+            phone.behaviour,
+            self._teller(phone),
+        )
+        phone.member = await joining.arrive(api, base, how)
+        return phone.member
+
+    async def _live(self, phone: Phone, api: MobileApi) -> None:
+        assert phone.member is not None
+        ground, tell, known = self._ground, self._teller(phone), phone.member.known
+        phone.handset = Handset(
+            ground.store, ground.clock, phone.account_id, known.id, phone.behaviour, tell
+        )
+        phone.uplink = Uplink(
+            ground.store,
+            ground.clock,
+            ground.network,
+            api,
+            phone.account_id,
+            phone.member,
+            phone.behaviour,
+            tell,
+            trouble=self._plan.reports,
+            dice=Random(phone.behaviour.seed),
+        )
+        phone.ready.set()
+        async with asyncio.TaskGroup() as group:
+            group.create_task(phone.handset.run())
+            group.create_task(phone.uplink.run())
+
+    def _teller(self, phone: Phone) -> Callable[[Happening], None]:
+        def tell(happening: Happening) -> None:
+            if happening.kind == "ping" and phone.uplink is not None:
+                phone.uplink.pull()  # a ping makes the app look into its queue (A §4.8)
+            device_id = phone.member.known.id if phone.member else None
+            self._tell(Told(phone.number, device_id, happening))
+
+        return tell
+
+    def called(self, body: bytes, ended: Reply | Failure) -> None:
+        """A webhook was called."""
+        call = msgspec.json.decode(body, type=_Envelope)
+        by = next(
+            (p for p in self.phones if p.member and p.member.known.id == call.device_id), None
+        )
+        status = ended.status if isinstance(ended, Reply) else None
+        said = str(status) if isinstance(ended, Reply) else ended.detail
+        fields = {"event": call.event, "id": call.id, "webhook": call.webhook_id, "status": status}
+        happening = _happening(self._ground.clock, "webhook", f"{call.event}: {said}", fields)
+        self._tell(Told(by.number if by else 0, call.device_id, happening))
+
+
+class _Envelope(msgspec.Struct, rename="camel"):
+    id: str
+    event: str
+    webhook_id: str
+    device_id: str
+
+
+@contextlib.asynccontextmanager
+async def open_cloud(plan: Plan, clock: Clock, reach: Reach, tell: Tell) -> AsyncIterator[Cloud]:
+    """Open the ground of the phones; they live in ``Cloud.run``."""
+    opened: list[Cloud] = []
+
+    def tell_network(is_up: bool) -> None:
+        said = "the network is there again" if is_up else "the network is lost"
+        tell(Told(0, None, _happening(clock, "network", said, {"up": is_up})))
+
+    def watch(body: bytes, ended: Reply | Failure) -> None:
+        for cloud in opened:
+            cloud.called(body, ended)
+
+    async with open_ground(
+        plan.data, clock, reach, tell_network=tell_network, watch=watch
+    ) as ground:
+        cloud = Cloud(plan, ground, reach, tell)
+        await cloud.prepare()
+        opened.append(cloud)
+        yield cloud
+
+
+def _happening(clock: Clock, kind: Kind, text: str, fields: dict[str, Any]) -> Happening:
+    return Happening(at=clock.now(), kind=kind, text=text, fields=fields)
+
+
+def _of_number(behaviour: Behaviour, number: int) -> Behaviour:
+    """The behaviour of one of several phones: each has a name, numbers and dice of its own."""
+    if number == 1:
+        return behaviour
+    return msgspec.structs.replace(
+        behaviour,
+        model=f"{behaviour.model} {number}",
+        sims=tuple(_counted(sim, number) for sim in behaviour.sims),
+        seed=None if behaviour.seed is None else behaviour.seed + number,
+    )
+
+
+def _counted(sim: SimCard, number: int) -> SimCard:
+    own = sim.phone_number
+    if own is None or not own.removeprefix("+").isdigit():
+        return sim
+    return msgspec.structs.replace(sim, phone_number=f"+{int(own[1:]) + 10 * (number - 1)}")
+
+
+def _owes_nothing(tx: Tx) -> bool:
+    return not tx.recipients.lanes() and not tx.deliveries.lanes()
