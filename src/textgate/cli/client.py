@@ -38,10 +38,17 @@ class Client:
         self._headers = [("Authorization", f"Basic {basic}")]
 
     async def send(
-        self, numbers: Sequence[str], text: str, message_id: str | None = None
+        self,
+        numbers: Sequence[str],
+        text: str,
+        message_id: str | None = None,
+        *,
+        encrypted: bool = False,
     ) -> dict[str, Any]:
         """Submit a text; the state of the message comes back."""
-        wanted = {"textMessage": {"text": text}, "phoneNumbers": list(numbers)}
+        wanted: dict[str, Any] = {"textMessage": {"text": text}, "phoneNumbers": list(numbers)}
+        if encrypted:
+            wanted["isEncrypted"] = True
         if message_id is not None:
             wanted["id"] = message_id
         return await self._object("POST", f"{DIALECT}/messages", wanted)
@@ -58,6 +65,10 @@ class Client:
     async def webhook_secret(self) -> str:
         """The secret that signs the account's webhook calls."""
         return str((await self._object("GET", "/v1/webhook-secret"))["secret"])
+
+    async def pairing(self) -> dict[str, Any]:
+        """A one-time code for a phone, with the server's address and the QR code of both."""
+        return await self._object("POST", "/v1/devices/pairing")
 
     async def events(self, after: str | None, limit: int) -> dict[str, Any]:
         """A page of the event feed: ``items``, oldest first; ``next`` is the ``after`` to go on."""

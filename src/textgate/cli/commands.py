@@ -1,6 +1,7 @@
 """Every command: its words, its options, its help. The work is in the file of the same name."""
 
 import sys
+from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
@@ -111,6 +112,7 @@ def send(
     timeout: Annotated[
         float, typer.Option(min=0.1, help="How long --wait waits.", metavar="SECONDS")
     ] = 60.0,
+    passphrase: options.Passphrase = None,
     json: options.Json = False,
 ) -> None:
     """Send a message through a running server."""
@@ -125,7 +127,28 @@ def send(
         Output(json=json),
         message_id=message_id,
         wait_s=timeout if wait else None,
+        passphrase=passphrase,
     )
+
+
+@application.command("phone-code", epilog=EPILOG)
+def phone_code(
+    server: options.Server = options.HERE,
+    user: options.Login = None,
+    password: options.Password = None,
+    ca_file: options.Trust = None,
+    png: Annotated[
+        Path | None, typer.Option(help="Write the QR code here.", metavar="FILE")
+    ] = None,
+    svg: Annotated[
+        Path | None, typer.Option(help="Write the QR code here.", metavar="FILE")
+    ] = None,
+    json: options.Json = False,
+) -> None:
+    """Make a one-time code by which a phone joins the account, and show what the app asks for."""
+    from textgate.cli.phone_code import phone_code as run
+
+    run(options.target(server, user, password, ca_file), Output(json=json), png=png, svg=svg)
 
 
 @application.command(epilog=EPILOG)
