@@ -76,6 +76,14 @@ Password = Annotated[
         metavar="PASSWORD",
     ),
 ]
+Passphrase = Annotated[
+    str | None,
+    typer.Option(
+        envvar="TEXTGATE_PASSPHRASE",
+        help="End-to-end encryption, as the app does it; better in the environment.",
+        metavar="PASSPHRASE",
+    ),
+]
 Trust = Annotated[
     Path | None,
     typer.Option(
