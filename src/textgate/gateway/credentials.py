@@ -47,13 +47,13 @@ def token_hash(token: str) -> str:
     return hashlib.sha256(token.encode()).hexdigest()
 
 
-def hash_password(password: str) -> str:
+def hash_password(password: str, *, least: int = PASSWORD_LENGTH) -> str:
     """Check a new password and return its argon2id hash; takes a while, so call it in a thread.
 
     Raises ``Invalid``.
     """
-    if not PASSWORD_LENGTH <= len(password) <= MAX_PASSWORD_LENGTH:
-        rule = f"a password has from {PASSWORD_LENGTH} to {MAX_PASSWORD_LENGTH} characters"
+    if not least <= len(password) <= MAX_PASSWORD_LENGTH:
+        rule = f"a password has from {least} to {MAX_PASSWORD_LENGTH} characters"
         raise Invalid(rule, field="password")
     return _HASHER.hash(password)
 
@@ -152,8 +152,7 @@ def issue_tokens(
     _check_scopes(scopes)
     if ttl_ms < 0:
         raise Invalid("ttl must not be negative", field="ttl")
-    lifetime = min(ttl_ms, key.access_ttl_ms) if ttl_ms else key.access_ttl_ms
-    return _issue(tx, key, account_id, scopes, lifetime)
+    return _issue(tx, key, account_id, scopes, key.lifetime(ttl_ms))
 
 
 def refresh_tokens(tx: Tx, key: TokenKey, account_id: str, token_id: str) -> TokenPair:
@@ -165,7 +164,7 @@ def refresh_tokens(tx: Tx, key: TokenKey, account_id: str, token_id: str) -> Tok
     token = tx.tokens.get(account_id, token_id)
     if token is None or not tx.tokens.use(account_id, token_id):
         raise Unauthenticated("Unauthorized")
-    return _issue(tx, key, account_id, token.scopes, key.access_ttl_ms)
+    return _issue(tx, key, account_id, token.scopes, key.lifetime(0))
 
 
 def revoke_token(tx: Tx, account_id: str, token_id: str) -> None:
@@ -204,7 +203,7 @@ def _issue(
         scopes=scopes,  # those of the pair; a refresh token itself may only refresh
         refresh=True,
         created_at=tx.now,
-        expires_at=tx.now + key.refresh_ttl_ms,
+        expires_at=tx.now + key.refresh_lifetime(lifetime),
         revoked_at=None,
     )
     tx.tokens.add(access)

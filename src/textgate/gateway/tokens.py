@@ -11,7 +11,11 @@ from textgate.domain.errors import Unauthenticated
 from textgate.domain.times import Milliseconds, milliseconds
 
 _ALGORITHM = "HS256"
-_REQUIRED = ["jti", "iss", "sub", "exp"]
+_REQUIRED = ["jti", "iss", "exp"]
+APP = "me.capcom.smsgateway"
+"""The name of the app's package, which its own tokens have as their issuer."""
+LOCAL_TTL_MS = 86_400_000
+MAX_LOCAL_TTL_MS = 365 * 86_400_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,13 +58,19 @@ class TokenKey:
             milliseconds(settings.refresh_token_ttl),
         )
 
+    def lifetime(self, asked_ms: Milliseconds) -> Milliseconds:
+        """Of an access token; 0 asks for nothing in particular."""
+        return min(asked_ms, self.access_ttl_ms) if asked_ms else self.access_ttl_ms
+
+    def refresh_lifetime(self, access_ms: Milliseconds) -> Milliseconds:
+        """Of the refresh token issued with an access token that lives so long."""
+        return self.refresh_ttl_ms
+
     def sign(self, token: Token) -> str:
         """Return the token as text. Its times are cut to whole seconds, as JWT has them."""
         claims: dict[str, Any] = {
             "jti": token.id,
             "iss": self.issuer,
-            "sub": token.account_id,
-            "user_id": token.account_id,
             "iat": token.created_at // 1000,
             "exp": token.expires_at // 1000,
             "scopes": list(token.scopes),
@@ -68,7 +78,14 @@ class TokenKey:
         if token.refresh:
             claims["scopes"] = [Scope.TOKENS_REFRESH]
             claims["original_scopes"] = list(token.scopes)
-        return jwt.encode(claims, self.secret, algorithm=_ALGORITHM)
+        return jwt.encode(claims | self._owner(token), self.secret, algorithm=_ALGORITHM)
+
+    def _owner(self, token: Token) -> dict[str, Any]:
+        """Return the claims that say whose the token is."""
+        return {"sub": token.account_id, "user_id": token.account_id}
+
+    def _owner_of(self, claims: dict[str, Any]) -> str:
+        return str(claims["sub"])
 
     def read(self, text: str) -> Claims:
         """Check signature and issuer. Raises ``Unauthenticated``; the end is left to the caller."""
@@ -81,6 +98,29 @@ class TokenKey:
                 # Our own clock decides on times.
                 options={"require": _REQUIRED, "verify_exp": False, "verify_iat": False},
             )
-        except jwt.PyJWTError:
+            return Claims(self._owner_of(claims), str(claims["jti"]), int(claims["exp"]) * 1000)
+        except (jwt.PyJWTError, KeyError):
             raise Unauthenticated("Unauthorized") from None
-        return Claims(str(claims["sub"]), str(claims["jti"]), int(claims["exp"]) * 1000)
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class LocalTokenKey(TokenKey):
+    """Signs the tokens of a phone's own API (A §2.10): it has one account, so they name none."""
+
+    account_id: str
+
+    @classmethod
+    def on_phone(cls, secret: str, account_id: str) -> "LocalTokenKey":
+        return cls(secret, APP, LOCAL_TTL_MS, MAX_LOCAL_TTL_MS, account_id)
+
+    def lifetime(self, asked_ms: Milliseconds) -> Milliseconds:
+        return asked_ms or self.access_ttl_ms
+
+    def refresh_lifetime(self, access_ms: Milliseconds) -> Milliseconds:
+        return max(min(self.refresh_ttl_ms, 7 * access_ms), access_ms + 1_000)
+
+    def _owner(self, token: Token) -> dict[str, Any]:
+        return {"token_use": "refresh" if token.refresh else "access"}
+
+    def _owner_of(self, claims: dict[str, Any]) -> str:
+        return self.account_id
