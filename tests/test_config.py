@@ -291,6 +291,13 @@ def test_one_webhook_cannot_have_more_calls_than_all_together() -> None:
         settings(webhook_concurrency="20", webhook_concurrency_total="10")
 
 
+def test_a_relay_for_others_needs_one_to_hand_on_to() -> None:
+    with pytest.raises(SettingError, match="needs push_relay_url"):
+        settings(push_relay_open="true")
+    relay = "https://relay.example.com/upstream/v1/push"
+    assert settings(push_relay_open="true", push_relay_url=relay).push_relay_open
+
+
 def test_the_data_folder_is_not_a_file() -> None:
     Path("taken").touch()
     with pytest.raises(SettingError, match="must be a folder, and this is a file"):

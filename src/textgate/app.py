@@ -194,6 +194,7 @@ async def _run(
         webhook_concurrency_total=settings.webhook_concurrency_total,
         webhook_jitter=settings.webhook_jitter,
         retention=settings.retention,
+        push_relay_url=settings.push_relay_url,
     )
     services = Services(
         store=store,
@@ -206,6 +207,7 @@ async def _run(
         exposition=telemetry.exposition,
         url=url_of(settings, sock),
         jwt_secret=kept_secret(settings, "jwt_secret"),
+        forward_pushes=engine.relay.forward if engine.relay and settings.push_relay_open else None,
     )
     server = _Server(_uvicorn_config(settings, build_api(services)))
     # Last of what can fail: its password is shown once.

@@ -246,6 +246,8 @@ def _check_together(settings: Settings, given: Mapping[str, _Given]) -> None:
         _check_pair(settings, given)
     if settings.refresh_token_ttl <= settings.access_token_ttl:
         raise _wrong(given, "refresh_token_ttl", "must be longer than access_token_ttl")
+    if settings.push_relay_open and not settings.push_relay_url:
+        raise _wrong(given, "push_relay_open", "needs push_relay_url: that is where it hands on")
     if settings.webhook_concurrency > settings.webhook_concurrency_total:
         rule = "must not exceed webhook_concurrency_total"
         raise _wrong(given, "webhook_concurrency", rule)

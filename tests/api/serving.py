@@ -2,7 +2,7 @@
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +19,8 @@ from textgate.api.server import build_api
 from textgate.config import Settings
 from textgate.domain.account import Account, Channel
 from textgate.domain.inbound import Attachment, Inbound
+from textgate.domain.push import Push
+from textgate.engine.push import PushRelay
 from textgate.gateway import channels, credentials, devices
 from textgate.gateway.inbox import keep
 from textgate.outbound.guard import Guard
@@ -93,6 +95,15 @@ class Served:
         )
 
 
+def _relay(
+    store: SqliteStore, clock: FakeClock, http: HttpClient, configured: Settings
+) -> Callable[[Sequence[Push]], bool] | None:
+    """The queue of the push relay, which no engine empties here."""
+    if not (configured.push_relay_open and configured.push_relay_url):
+        return None
+    return PushRelay(store, clock, http, configured.push_relay_url).forward
+
+
 @asynccontextmanager
 async def serving(
     folder: Path, *groups: Group, channel: bool = True, **settings: Any
@@ -118,6 +129,7 @@ async def serving(
         exposition=telemetry.exposition,
         url=configured.public_url or f"http://127.0.0.1:{port}",
         jwt_secret=JWT_SECRET,
+        forward_pushes=_relay(store, clock, http, configured),
     )
     account = await store.write(lambda tx: credentials.add_account(tx, password_hash=PASSWORD_HASH))
     try:

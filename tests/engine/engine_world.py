@@ -16,7 +16,7 @@ from textgate.domain.message import Message, Recipient, SendAttempt, Submission
 from textgate.domain.retry import MESSAGE_POLICY, RetryPolicy
 from textgate.domain.times import Milliseconds
 from textgate.engine.engine import Engine
-from textgate.gateway import channels, webhooks
+from textgate.gateway import channels, devices, webhooks
 from textgate.gateway.announce import announce
 from textgate.gateway.submit import Submitted, check, submit
 from textgate.outbound.guard import Guard
@@ -117,6 +117,7 @@ class World:
         channel_concurrency: int = 32,
         webhook_concurrency: int = 64,
         webhook_concurrency_total: int = 512,
+        push_relay_url: str | None = None,
     ) -> Engine:
         engine = Engine(
             self.store,
@@ -130,6 +131,7 @@ class World:
             webhook_concurrency_total=webhook_concurrency_total,
             webhook_jitter=0.0,
             retention=timedelta(days=30),
+            push_relay_url=push_relay_url,
         )
         self.engines.append(engine)
         await engine.start()
@@ -185,6 +187,11 @@ class World:
         )
         self.far.on(path, script=lambda request: TAKEN)
         return await self.write(lambda tx: channels.add(tx, self.account, draft, self.guard))
+
+    async def phone(self, name: str = "phone", **said: Any) -> devices.Registered:
+        """Register a phone; ``said``: further fields of a ``Registration``."""
+        wanted = devices.Registration(name=name, **said)
+        return await self.write(lambda tx: devices.register(tx, self.account, wanted))
 
     async def change(self, channel: Channel, **changes: Any) -> None:
         wanted = channels.Changes(**changes)

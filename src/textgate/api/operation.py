@@ -19,7 +19,7 @@ What a handler raises of ``domain.errors`` becomes the status and the body of it
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
@@ -30,6 +30,7 @@ from textgate.domain.account import Account, Scope
 from textgate.domain.admission import Admission
 from textgate.domain.device import Device
 from textgate.domain.errors import Unauthenticated
+from textgate.domain.push import Push
 from textgate.domain.quota import Quota
 from textgate.domain.times import Clock, milliseconds
 from textgate.outbound.guard import Guard
@@ -67,6 +68,10 @@ class Services:
     passwords: Passwords = field(default_factory=Passwords)
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
     """Set when the server begins to stop: answers without end are over then."""
+    forward_pushes: Callable[[Sequence[Push]], bool] | None = None
+    """Hands pushes of others on to the push relay; False: it has no room. None: not served."""
+    pushes: Quota = field(default_factory=lambda: Quota((5, 60_000)))
+    """Requests to push from each address: 5 a minute (A §2.8)."""
     lines: Lines = field(init=False)
     """The event streams of phones."""
 

@@ -18,21 +18,30 @@ _NO_PARTS: Mapping[str, str] = {}
 
 def build_api(services: Services, *groups: Group) -> "Api":
     """Return the application. Without ``groups`` it serves everything there is."""
-    served = groups or _all_groups()
+    served = groups or _all_groups(services)
     root = Group("Server", ("",), DIALECT, ROOT)
     shown = Group("Documents", ("",), DIALECT, documents((*served, root)))
     return Api(services, (*served, root, shown))
 
 
-def _all_groups() -> tuple[Group, ...]:
-    from textgate.api import device_events, ingress, mobile_v1, native_v1, thirdparty_v1
+def _all_groups(services: Services) -> tuple[Group, ...]:
+    from textgate.api import (
+        device_events,
+        ingress,
+        mobile_v1,
+        native_v1,
+        thirdparty_v1,
+        upstream,
+    )
 
+    relay = () if services.forward_pushes is None else (upstream.GROUP,)
     return (
         native_v1.GROUP,
         thirdparty_v1.GROUP,
         mobile_v1.GROUP,
         device_events.GROUP,
         *ingress.GROUPS,
+        *relay,
     )
 
 

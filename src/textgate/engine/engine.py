@@ -12,6 +12,7 @@ from textgate.engine.deliver import Deliver
 from textgate.engine.dispatcher import Dispatcher
 from textgate.engine.housekeeping import Housekeeping
 from textgate.engine.notify import Notify
+from textgate.engine.push import PushRelay
 from textgate.outbound.guard import Guard
 from textgate.outbound.http import HttpClient
 from textgate.outbound.script.workers import Workers
@@ -37,6 +38,7 @@ class Engine:
         webhook_concurrency_total: int,
         webhook_jitter: float,
         retention: timedelta,
+        push_relay_url: str | None = None,
     ) -> None:
         self._store = store
         self._deliver = Deliver(
@@ -53,6 +55,7 @@ class Engine:
             retention=retention,
             forget=(self._deliver.forget_removed, self._notify.forget_removed),
         )
+        self.relay = PushRelay(store, clock, http, push_relay_url) if push_relay_url else None
         self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
@@ -64,6 +67,8 @@ class Engine:
             asyncio.create_task(self._calls.claim_for_ever(), name="claim calls"),
             asyncio.create_task(self.housekeeping.keep_for_ever(), name="housekeeping"),
         ]
+        if self.relay is not None:
+            self._tasks.append(asyncio.create_task(self.relay.push_for_ever(), name="push"))
 
     async def stop(self, within_s: float) -> None:
         """Finish what is under way within the bound, release the rest."""
@@ -89,7 +94,9 @@ class Engine:
         return self._sends.withdraw(job)
 
     def nudge(self, nudge: Nudge) -> None:
-        """Nobody else can wake a phone that does not listen: it polls."""
+        """Wake a phone that does not listen here, by push if that is set up; else it polls."""
+        if self.relay is not None:
+            self.relay.nudge(nudge)
 
     def poke(self, at: Milliseconds) -> None:
         self._sends.poke(at)
