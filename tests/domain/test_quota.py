@@ -35,3 +35,19 @@ def test_a_clock_that_went_back_locks_nobody_out_for_longer_than_that() -> None:
     quota = Quota((1, MINUTE))
     quota.take("a", HOUR)
     assert quota.take("a", HOUR - 5_000) == MINUTE + 5_000
+
+
+def test_a_start_that_is_given_back_is_not_counted() -> None:
+    quota = Quota((1, MINUTE))
+    assert quota.take("a", 0) == 0
+    quota.give_back("a")
+    quota.give_back("nobody")
+    assert quota.take("a", 1) == 0
+    assert quota.take("a", 2) == MINUTE - 1
+
+
+def test_of_too_many_the_one_known_longest_is_forgotten() -> None:
+    quota = Quota((1, MINUTE), most=2)
+    assert [quota.take(who, 0) for who in ("a", "b", "c")] == [0, 0, 0]
+    assert quota.take("b", 1) == quota.take("c", 1) == MINUTE - 1
+    assert quota.take("a", 1) == 0

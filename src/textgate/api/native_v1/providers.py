@@ -32,6 +32,8 @@ class ProviderShape(msgspec.Struct):
     carries_data: bool
     carries_encrypted: bool
     receipts: bool
+    adds_itself: bool
+    """A channel of this kind comes with what it reaches (a phone registers), and is not added."""
 
 
 async def _providers(call: Call[None, None]) -> Answer:
@@ -43,6 +45,7 @@ async def _providers(call: Call[None, None]) -> Answer:
             carries_data=provider.carries_data,
             carries_encrypted=provider.carries_encrypted,
             receipts=provider.receipts,
+            adds_itself=provider.pulled,
         )
         for provider in discover().values()
     ]
