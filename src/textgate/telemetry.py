@@ -134,6 +134,12 @@ TIME_TO_SENT = Histogram(
     "From accepting a message to handing it to the carrier.",
     buckets=_AGES,
 )
+TIME_TO_PHONE = Histogram(
+    "textgate_time_to_phone_seconds",
+    "From giving a message to a phone to its being fetched by it.",
+    ["channel"],
+    buckets=_AGES,
+)
 CALLS = Counter(
     "textgate_webhook_calls",
     "Calls of webhooks, by outcome (ok, retried, dead, disabled).",

@@ -32,6 +32,13 @@ class Submission(msgspec.Struct, frozen=True, kw_only=True):
     """What travels with the message for routing and channels (template name, language, …)."""
 
 
+def carries_code(context: dict[str, Any]) -> bool:
+    """Whether a message of this context carries a one-time code: a second copy of it does no harm,
+    and a code that is lost does."""
+    variables = context.get("template_variables")
+    return isinstance(variables, dict) and bool(variables.get("code"))
+
+
 class Message(msgspec.Struct, kw_only=True, gc=False):
     """A message as stored. Times are milliseconds, UTC; a state not reached has no time."""
 
@@ -50,7 +57,8 @@ class Message(msgspec.Struct, kw_only=True, gc=False):
     """What the caller asked for; the effective deadline is the recipient's."""
     schedule_at: Milliseconds | None
     device_id: str
-    """The phone or channel chosen first; dialects show it."""
+    """The phone or channel that carries it; dialects show it. Of several numbers that are carried
+    by different ones: that which had all of them last."""
     fingerprint: str
     """Digest of what was asked: a repeat of the same id is judged by it."""
     recipient_count: int
@@ -64,6 +72,11 @@ class Message(msgspec.Struct, kw_only=True, gc=False):
     failed_at: Milliseconds | None = None
     cancelling_at: Milliseconds | None = None
     cancelled_at: Milliseconds | None = None
+
+    @property
+    def one_time(self) -> bool:
+        """Whether it carries a one-time code, see ``carries_code``."""
+        return self.context is not None and carries_code(msgspec.json.decode(self.context))
 
     def reached(self) -> dict[State, Milliseconds]:
         """Return when each state was first reached, in the order of a message's life."""

@@ -24,6 +24,7 @@ from textgate.domain.times import Clock, Milliseconds, milliseconds
 from textgate.engine.dispatcher import OVERDUE
 from textgate.engine.insist import insist
 from textgate.engine.lane import Lane
+from textgate.gateway.phone_queue import due
 from textgate.gateway.receive import receive
 from textgate.gateway.settle import (
     Leave,
@@ -109,8 +110,8 @@ class Deliver:
         tx.recipients.release(job)
 
     async def prepare(self, job: SendJob, lane: Lane[SendJob]) -> None:
-        opened = await self._opened(job)
-        if opened is not None:
+        opened = await self._known(job)
+        if opened is not None and opened.channel.enabled and not opened.provider.pulled:
             _set_limits(lane, opened.channel)
 
     async def rest(self, job: SendJob, lane: Lane[SendJob]) -> None:
@@ -118,14 +119,17 @@ class Deliver:
         await self._store.write(lambda tx: postpone(tx, job, until))
 
     async def run(self, job: SendJob, lane: Lane[SendJob]) -> None:
+        opened = await self._known(job)
+        if opened is not None and opened.provider.pulled:
+            await self._store.write(lambda tx: due(tx, job))
+            return
         if job.recipient.state is State.CANCELLING:  # asked for while somebody else had it
             await self._store.write(lambda tx: call_off(tx, job))
             return
         if self._clock.now() >= job.recipient.deadline:
             await self._store.write(lambda tx: expire(tx, job))
             return
-        opened = await self._opened(job)
-        if opened is None:
+        if opened is None or not opened.channel.enabled:
             await self._store.write(lambda tx: give_up(tx, job, Reason.NO_CHANNEL))
             return
         opened.sending += 1
@@ -221,15 +225,15 @@ class Deliver:
             until = now + milliseconds(min(asked, timedelta(minutes=5)))
             lane.breaker.resting_until = max(lane.breaker.resting_until, until)
 
-    async def _opened(self, job: SendJob) -> Opened | None:
-        """Return the channel, opened anew when it may have changed; None if it must not send."""
+    async def _known(self, job: SendJob) -> Opened | None:
+        """Return the channel, opened anew when it may have changed; None if it cannot be."""
         opened = self._open.get(job.lane)
         generation = self._store.generation("channel")
         if opened is None or opened.generation != generation:
             lock = self._opening.setdefault(job.lane, asyncio.Lock())
             async with lock:
                 opened = await self._reopen(job, generation)
-        return opened if opened is not None and opened.channel.enabled else None
+        return opened
 
     async def _reopen(self, job: SendJob, generation: int) -> Opened | None:
         opened = self._open.get(job.lane)

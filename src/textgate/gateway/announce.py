@@ -18,7 +18,7 @@ from textgate.domain.event import (
 )
 from textgate.domain.lifecycle import State
 from textgate.domain.message import Message, Recipient
-from textgate.domain.times import rfc3339
+from textgate.domain.times import Milliseconds, rfc3339
 from textgate.store.base import LEASE_MS, Tx
 
 _encode = msgspec.json.Encoder().encode
@@ -78,12 +78,14 @@ def announce_state(
     message: Message,
     recipient: Recipient,
     *,
+    at: Milliseconds,
     said: Mapping[str, Any] | None = None,
     telling: Telling = Telling.ALL,
 ) -> None:
     """Announce the recipient's state, if it is one that receivers hear of (A §4.3).
 
-    ``said``: the payload of the phone's own event, if that is what brought the news.
+    ``at``: when it came to it. ``said``: the payload of the phone's own event, if that is what
+    brought the news.
     """
     type_ = EVENT_OF_STATE.get(recipient.state)
     if type_ is None or telling is Telling.NOTHING:
@@ -95,7 +97,7 @@ def announce_state(
     }
     if message.sim_number is not None:
         payload["simNumber"] = message.sim_number
-    payload[TIME_MEMBER[type_]] = rfc3339(tx.now)
+    payload[TIME_MEMBER[type_]] = rfc3339(at)
     if recipient.state is State.SENT:
         payload["partsCount"] = message.parts
     elif recipient.state is State.FAILED:

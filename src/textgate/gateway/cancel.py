@@ -3,22 +3,26 @@
 import msgspec
 
 from textgate.domain.decision import Finish
+from textgate.domain.device import DeviceEvent
 from textgate.domain.errors import Conflict, NotFound
 from textgate.domain.lifecycle import Signal, State, advance
 from textgate.domain.message import Message, Recipient, SendJob
 from textgate.domain.outcome import Reason
+from textgate.gateway.nudges import nudge
 from textgate.gateway.settle import PERHAPS_OUT, finished
 from textgate.gateway.transition import record
 from textgate.store.base import Tx
 
 OPEN_TO_CANCEL = (State.PENDING, State.PROCESSED)
+CANCELLED = Finish(Signal.CANCELLED, Reason.CANCELLED)
 
 
 def cancel(tx: Tx, account_id: str, message_id: str) -> tuple[Message, list[Recipient]]:
     """Cancel every recipient that has not gone out; return what stands afterwards.
 
     What nobody has in hand is Cancelled at once, or Failed if an attempt may have gone out; an
-    attempt under way makes it Cancelling, and its outcome decides. Raises ``NotFound``, or
+    attempt under way makes it Cancelling, and its outcome decides. So does the word of a phone that
+    has it in hand: it is told to drop it (A §2.9). Raises ``NotFound``, or
     ``Conflict`` if nothing was left to cancel.
     """
     message = tx.messages.get(account_id, message_id)
@@ -36,8 +40,19 @@ def cancel(tx: Tx, account_id: str, message_id: str) -> tuple[Message, list[Reci
 
 def _cancel(tx: Tx, message: Message, old: Recipient) -> None:
     new = msgspec.structs.replace(old, state=advance(old.state, Signal.CANCEL_ASKED))
-    if old.holder is None or tx.withdraw(SendJob(message, old)):
-        ended = PERHAPS_OUT if old.uncertain else Finish(Signal.CANCELLED, Reason.CANCELLED)
-        new = finished(old, ended)
+    if _on_a_phone(tx, old):
+        data = {"messageId": message.id}
+        nudge(tx, old.account_id, old.lane, DeviceEvent.MESSAGE_CANCELLED, data)
+    elif old.holder is None or tx.withdraw(SendJob(message, old)):
+        new = finished(old, PERHAPS_OUT if old.uncertain else CANCELLED)
     if tx.recipients.move(old, new):
         record(tx, message, new, was=old.state)
+
+
+def _on_a_phone(tx: Tx, recipient: Recipient) -> bool:
+    """Whether a phone has it in hand, be it that our engine is just looking after it."""
+    if recipient.holder in (None, recipient.lane):
+        return recipient.holder is not None
+    return tx.devices.get(recipient.account_id, recipient.lane) is not None and (
+        tx.phone_queues.tried(recipient, recipient.lane, open_only=True)
+    )

@@ -6,7 +6,7 @@ import msgspec
 
 from textgate.domain.decision import Decision, Finish, Reroute, Retry, decide
 from textgate.domain.lifecycle import Signal, State, advance
-from textgate.domain.message import Recipient, SendAttempt, SendJob
+from textgate.domain.message import Message, Recipient, SendAttempt, SendJob
 from textgate.domain.outcome import Accepted, Outcome, Reason, Unknown
 from textgate.domain.retry import RetryPolicy
 from textgate.domain.times import Milliseconds, milliseconds
@@ -101,7 +101,8 @@ def settle(tx: Tx, job: SendJob, report: Report) -> Decision | None:
 
 def expire(tx: Tx, job: SendJob) -> bool:
     """The deadline has passed: no further attempt. False if the work has moved on meanwhile."""
-    return _move(tx, job, Finish(Signal.EXPIRED, Reason.EXPIRED), None) is not None
+    late = Finish(Signal.EXPIRED, Reason.EXPIRED)
+    return _move(tx, job, PERHAPS_OUT if _began(tx, job) else late, None) is not None
 
 
 def call_off(tx: Tx, job: SendJob) -> None:
@@ -109,14 +110,25 @@ def call_off(tx: Tx, job: SendJob) -> None:
 
     Where an attempt is known to have begun it may be out, so it is not called cancelled.
     """
-    began = tx.recipients.began(job.recipient)
-    _move(tx, job, PERHAPS_OUT if began else Finish(Signal.CANCELLED, Reason.CANCELLED), None)
+    cancelled = Finish(Signal.CANCELLED, Reason.CANCELLED)
+    _move(tx, job, PERHAPS_OUT if tx.recipients.began(job.recipient) else cancelled, None)
 
 
 def give_up(tx: Tx, job: SendJob, reason: Reason) -> None:
-    """End or reroute work without an attempt: its channel cannot be used."""
-    decision = Reroute(reason) if _may_reroute(job.recipient) else Finish(Signal.FAILED, reason)
-    _move(tx, job, decision, None)
+    """End or reroute work without an attempt: its channel cannot be used.
+
+    What an attempt had begun of it may be out: such as what a phone had that was removed.
+    """
+    if _may_reroute(job.recipient):
+        _move(tx, job, Reroute(reason), None)
+    else:
+        began = _began(tx, job)
+        _move(tx, job, PERHAPS_OUT if began else Finish(Signal.FAILED, reason), None)
+
+
+def _began(tx: Tx, job: SendJob) -> bool:
+    """Whether an attempt is known to have begun that never told its end."""
+    return job.recipient.uncertain and tx.recipients.began(job.recipient)
 
 
 def postpone(tx: Tx, job: SendJob, until: Milliseconds) -> None:
@@ -142,7 +154,7 @@ def _move(tx: Tx, job: SendJob, decision: Decision, report: Report | None) -> Re
     """Move the recipient as decided; None if the take that this belongs to is over."""
     old = job.recipient
     while True:
-        new = _next(tx, old, decision, report)
+        new = _next(tx, job.message, old, decision, report)
         if tx.recipients.move(old, new):
             break
         fresh = tx.recipients.one(old.account_id, old.message_id, old.n)
@@ -150,14 +162,40 @@ def _move(tx: Tx, job: SendJob, decision: Decision, report: Report | None) -> Re
             return None
         old = fresh  # cancelled meanwhile: decide again from there
     record(tx, job.message, new, was=old.state, taken_at=report.started_at if report else None)
-    if new.holder is not None:
-        tx.hand_over(SendJob(job.message, new))
-    elif new.due_at is not None:
-        tx.due(new.due_at)
+    if new.lane != old.lane:
+        tx.messages.carried_by(new.account_id, new.message_id, new.lane)
+    start(tx, job.message, new)
     return new
 
 
-def _next(tx: Tx, old: Recipient, decision: Decision, report: Report | None) -> Recipient:
+def start(tx: Tx, message: Message, recipient: Recipient) -> None:
+    """Have this process's engine go on with what was just stored, now or when its time comes."""
+    if recipient.holder is not None:
+        tx.hand_over(SendJob(message, recipient))
+    elif recipient.due_at is not None:
+        tx.due(recipient.due_at)
+
+
+def passed_on(tx: Tx, message: Message, old: Recipient, lane: str, route: str) -> Recipient:
+    """Return the recipient as another channel gets it: at once, or when it is scheduled for, which
+    a phone may have known before."""
+    later = message.schedule_at is not None and message.schedule_at > tx.now
+    leased = not later and tx.lease(SendJob, lane)
+    return msgspec.structs.replace(
+        old,
+        lane=lane,
+        route=route,
+        base=old.attempt,
+        attempt=old.attempt + 1 if leased else old.attempt,
+        due_at=tx.now + LEASE_MS if leased else max(tx.now, message.schedule_at or 0),
+        holder=tx.holder if leased else None,
+        provider_ref=None,
+    )
+
+
+def _next(
+    tx: Tx, message: Message, old: Recipient, decision: Decision, report: Report | None
+) -> Recipient:
     uncertain = old.uncertain or (report is not None and isinstance(report.outcome, Unknown))
     final = isinstance(decision, Finish)
     if old.state is State.CANCELLING and (report is None or not final):
@@ -178,16 +216,9 @@ def _next(tx: Tx, old: Recipient, decision: Decision, report: Report | None) -> 
             )
         case Reroute(reason=reason):
             lane, *rest = old.route.split()
-            leased = tx.lease(SendJob, lane)
             return msgspec.structs.replace(
-                old,
+                passed_on(tx, message, old, lane, " ".join(rest)),
                 state=advance(old.state, Signal.TAKEN),
-                lane=lane,
-                route=" ".join(rest),
-                base=old.attempt,
-                attempt=old.attempt + 1 if leased else old.attempt,
-                due_at=tx.now + LEASE_MS if leased else tx.now,
-                holder=tx.holder if leased else None,
                 reason=reason,
                 error=_error(reason, report),
             )

@@ -6,6 +6,7 @@ import binascii
 import msgspec
 
 from textgate.domain.account import Channel
+from textgate.domain.device import DeviceEvent
 from textgate.domain.errors import Conflict, Invalid
 from textgate.domain.lifecycle import State
 from textgate.domain.message import (
@@ -17,10 +18,12 @@ from textgate.domain.message import (
 )
 from textgate.domain.outcome import BLAMES_THE_CHANNEL, Reason
 from textgate.domain.phone import parse_phone
+from textgate.domain.phone_choice import move_on_at
 from textgate.domain.segment import segments
 from textgate.domain.signing import fingerprint
 from textgate.domain.times import Milliseconds
-from textgate.providers.discovery import discover
+from textgate.gateway.nudges import nudge
+from textgate.gateway.route import choose_route, policy_of, pulled
 from textgate.store.base import LEASE_MS, Tx
 
 MAX_NUMBERS = 100
@@ -129,7 +132,8 @@ def submit(
 
     ``created_at``: when it was made elsewhere, if not now; it says who is older, nothing else.
     A repeat of a known id with the same content returns what became of it; with other content it
-    raises ``Conflict``. Raises ``Invalid`` when nothing can carry the message.
+    raises ``Conflict``. Raises ``Invalid`` when nothing can carry the message, ``Unavailable`` when
+    the queues of all phones that could are full.
     """
     wanted = checked.wanted
     if wanted.id is not None:
@@ -137,10 +141,11 @@ def submit(
         if known is not None:
             return known
     _check_times(wanted, tx.now)
-    route = choose_route(tx, account_id, wanted)
+    message_id = wanted.id or tx.new_id()
+    route = choose_route(tx, account_id, message_id, wanted)
     message = Message(
         account_id=account_id,
-        id=wanted.id or tx.new_id(),
+        id=message_id,
         created_at=created_at or tx.now,
         state=State.PENDING,
         text=wanted.text,
@@ -163,6 +168,8 @@ def submit(
         _add_recipient(tx, message, n, number, route, validity_ms)
         for n, number in enumerate(checked.numbers)
     ]
+    if pulled(route[0]):
+        nudge(tx, account_id, route[0].id, DeviceEvent.MESSAGE_ENQUEUED)
     return Submitted(message, recipients, created=True)
 
 
@@ -217,8 +224,14 @@ def _add_recipient(
 ) -> Recipient:
     lane = route[0].id
     start = message.schedule_at or tx.now
-    leased = message.schedule_at is None and tx.lease(SendJob, lane)
+    deadline = message.valid_until or start + validity_ms
+    waits = pulled(route[0])
+    leased = not waits and message.schedule_at is None and tx.lease(SendJob, lane)
     due_at = message.schedule_at or tx.now - message.priority * PRIORITY_HEAD_START_MS
+    if waits:  # until its phone fetches it
+        policy = policy_of(tx, message.account_id)
+        until = move_on_at(policy, offered_at=tx.now, schedule_at=message.schedule_at, rounds=0)
+        due_at = start = min(until, deadline)
     recipient = Recipient(
         account_id=message.account_id,
         message_id=message.id,
@@ -230,7 +243,7 @@ def _add_recipient(
         attempt=1 if leased else 0,
         base=0,
         due_at=tx.now + LEASE_MS if leased else min(due_at, start),
-        deadline=message.valid_until or start + validity_ms,
+        deadline=deadline,
         holder=tx.holder if leased else None,
         updated_at=tx.now,
     )
@@ -240,41 +253,3 @@ def _add_recipient(
     else:
         tx.due(start)
     return recipient
-
-
-def choose_route(tx: Tx, account_id: str, wanted: Submission) -> tuple[Channel, ...]:
-    """Return the channels that may carry the message, in order. Raises ``Invalid`` if none can."""
-    enabled = tuple(c for c in tx.channels.all(account_id) if c.enabled)
-    if wanted.device_id is not None:
-        enabled = tuple(c for c in enabled if c.id == wanted.device_id)
-        if not enabled:
-            raise Invalid("No active device with such ID found", field="deviceId")
-    else:
-        # A simulator that took over for a channel in trouble would call sent what nobody sent.
-        enabled = tuple(c for c in enabled if not _simulated(c)) or enabled
-    if not enabled:
-        raise Invalid(
-            "this account has no phone and no enabled channel; add one, for example with"
-            ' POST /v1/channels {"provider": "simulator", "name": "sim", "settings": {}}'
-        )
-    able = tuple(c for c in enabled if carries(c, wanted))
-    if not able:
-        kind = "encrypted messages" if wanted.encrypted else "data messages"
-        names = ", ".join(c.name for c in enabled)
-        raise Invalid(f"none of the channels ({names}) can carry {kind}")
-    return able
-
-
-def _simulated(channel: Channel) -> bool:
-    provider = discover().get(channel.provider)
-    return provider is not None and provider.simulated
-
-
-def carries(channel: Channel, wanted: Submission) -> bool:
-    """Whether the channel's provider can take this kind of message."""
-    provider = discover().get(channel.provider)
-    if provider is None:  # of a package that is not installed here any more
-        return False
-    if wanted.encrypted and not provider.carries_encrypted:
-        return False
-    return wanted.data is None or provider.carries_data

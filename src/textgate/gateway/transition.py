@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from functools import partial
+from types import MappingProxyType
 from typing import Any
 
 from textgate.domain.event import Telling
@@ -12,6 +13,8 @@ from textgate.gateway.announce import announce_state
 from textgate.store.base import Tx
 from textgate.telemetry import RECIPIENTS
 
+NEVER: Mapping[State, Milliseconds] = MappingProxyType({})
+
 
 def record(
     tx: Tx,
@@ -20,12 +23,14 @@ def record(
     *,
     was: State,
     taken_at: Milliseconds | None = None,
+    times: Mapping[State, Milliseconds] = NEVER,
     said: Mapping[str, Any] | None = None,
     telling: Telling = Telling.ALL,
 ) -> None:
     """Follow up a move of ``recipient`` that the store has accepted.
 
-    ``said`` and ``telling``: as for ``announce_state``.
+    ``times``: when a state was reached, where the far side says so; else it is now. ``said`` and
+    ``telling``: as for ``announce_state``.
 
     ``taken_at``: when the attempt behind it began; a message that was never seen as Processed
     was so from then on.
@@ -42,5 +47,6 @@ def record(
     elif state is not State.PENDING:
         if taken_at is not None:
             tx.messages.taken(message.account_id, message.id, taken_at)
-        tx.messages.reach(message.account_id, message.id, state, tx.now)
-    announce_state(tx, message, recipient, said=said, telling=telling)
+        tx.messages.reach(message.account_id, message.id, state, times.get(state, tx.now))
+    at = times.get(recipient.state, tx.now)
+    announce_state(tx, message, recipient, at=at, said=said, telling=telling)

@@ -7,7 +7,7 @@ from typing import Any, Generic, NoReturn, Protocol, TypeVar, get_type_hints
 import msgspec
 
 from textgate.domain.errors import Invalid
-from textgate.domain.message import Receipt
+from textgate.domain.message import Receipt, carries_code
 from textgate.domain.outcome import Outcome
 from textgate.domain.phone import mask
 from textgate.domain.times import Clock, Milliseconds
@@ -79,8 +79,7 @@ class Sms(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     def one_time(self) -> bool:
         """Whether it carries a one-time code: a second copy of it does no harm, and a code that is
         lost does."""
-        variables = self.context.get("template_variables")
-        return isinstance(variables, dict) and bool(variables.get("code"))
+        return carries_code(self.context)
 
     def __repr__(self) -> str:
         return f"Sms(id={self.id!r}, to={mask(self.to)!r}, attempt={self.attempt})"

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from textgate.store.inbox import Inbox
     from textgate.store.ingresses import Ingresses
     from textgate.store.messages import Messages
+    from textgate.store.phone_queues import PhoneQueues
     from textgate.store.recipients import Recipients
     from textgate.store.scripts import Scripts
     from textgate.store.sms_gateways import SmsGateways
@@ -89,6 +90,7 @@ class Tx(Protocol):
     inbox: "Inbox"
     conversations: "Conversations"
     devices: "Devices"
+    phone_queues: "PhoneQueues"
     ingresses: "Ingresses"
     sms_gateways: "SmsGateways"
     scripts: "Scripts"

@@ -51,6 +51,25 @@ class Messages(Noun):
             _REACH[state], {"state": state, "at": at, "account": account_id, "id": message_id}
         )
 
+    def stamp(self, account_id: str, message_id: str, state: State, at: Milliseconds) -> None:
+        """Note when a state was reached that the message is not in any more, or not yet alone; the
+        first time is kept."""
+        column = _COLUMN[state]
+        self._tx.run(
+            f"UPDATE message SET {column} = coalesce({column}, :at)"
+            " WHERE account_id = :account AND id = :id",
+            {"at": at, "account": account_id, "id": message_id},
+        )
+
+    def carried_by(self, account_id: str, message_id: str, channel_id: str) -> None:
+        """Show this channel as the one that has the message, if it has all of its numbers."""
+        self._tx.run(
+            "UPDATE message SET device_id = :channel WHERE account_id = :account AND id = :id"
+            " AND NOT EXISTS (SELECT 1 FROM recipient r WHERE r.account_id = :account"
+            " AND r.message_id = :id AND r.lane <> :channel)",
+            {"channel": channel_id, "account": account_id, "id": message_id},
+        )
+
     def taken(self, account_id: str, message_id: str, at: Milliseconds) -> None:
         """Note when the first attempt began, if nothing noted it before."""
         self._tx.run(

@@ -20,6 +20,7 @@ from textgate.store.events import Events
 from textgate.store.inbox import Inbox
 from textgate.store.ingresses import Ingresses
 from textgate.store.messages import Messages
+from textgate.store.phone_queues import PhoneQueues
 from textgate.store.recipients import Recipients
 from textgate.store.scripts import Scripts
 from textgate.store.sms_gateways import SmsGateways
@@ -67,6 +68,7 @@ class SqliteTx:
         self.inbox = Inbox(self)
         self.conversations = Conversations(self)
         self.devices = Devices(self)
+        self.phone_queues = PhoneQueues(self)
         self.ingresses = Ingresses(self)
         self.sms_gateways = SmsGateways(self)
         self.scripts = Scripts(self)

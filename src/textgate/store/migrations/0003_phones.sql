@@ -20,6 +20,7 @@ CREATE TABLE device (
   PRIMARY KEY (account_id, id)
 ) {clustered};
 CREATE UNIQUE INDEX device_by_id ON device (id);
+CREATE INDEX device_by_last_seen ON device (account_id, last_seen, id);
 
 CREATE TABLE pairing_code (
   code       TEXT PRIMARY KEY,
@@ -79,3 +80,9 @@ CREATE INDEX inbound_by_number ON inbound (account_id, number, created_at, id);
 CREATE INDEX inbound_by_age ON inbound (account_id, kept_at);
 -- JSON: what the account wants of its phones
 ALTER TABLE account ADD COLUMN phones TEXT NOT NULL DEFAULT '{}';
+
+-- What phones have fetched and not finished (a phone holds what stands in its lane), and how what
+-- they reported on ended.
+CREATE INDEX recipient_in_hand ON recipient (lane) WHERE holder = lane AND due_at IS NOT NULL;
+CREATE INDEX recipient_reported ON recipient (lane, updated_at)
+  WHERE provider_ref = message_id AND due_at IS NULL;
