@@ -120,6 +120,7 @@ async def test_received_messages_are_listed_and_counted(tmp_path: Path) -> None:
         assert oldest == {
             "id": "text:1",
             "type": "SMS",
+            "deviceId": "d1Zx_8pQw3rT6yUi0OaSd",
             "sender": "+33700000001",
             "recipient": "+33799999999",
             "simNumber": 1,
@@ -127,7 +128,7 @@ async def test_received_messages_are_listed_and_counted(tmp_path: Path) -> None:
             "createdAt": "2026-01-01T00:00:00.001Z",
         }
         assert newest["contentPreview"] == long[:100] + "…"
-        assert newest.keys() == {"id", "type", "sender", "contentPreview", "createdAt"}
+        assert newest.keys() == {"id", "type", "deviceId", "sender", "contentPreview", "createdAt"}
         page = await client.get("/3rdparty/v1/inbox?limit=1&offset=1")
         assert (page.headers["X-Total-Count"], len(page.json())) == ("2", 1)
 
