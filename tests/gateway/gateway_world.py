@@ -8,13 +8,15 @@ from typing import Any, TypeVar
 import msgspec
 
 from textgate.domain.account import Channel
+from textgate.domain.device import Nudge
 from textgate.domain.event import CallJob, Event, EventType, Webhook
 from textgate.domain.message import Message, Receipt, Recipient, SendJob, Submission
 from textgate.domain.outcome import Outcome
 from textgate.domain.retry import RetryPolicy
 from textgate.domain.times import Milliseconds
-from textgate.gateway import channels, webhooks
+from textgate.gateway import channels, devices, webhooks
 from textgate.gateway.announce import announce
+from textgate.gateway.devices import Registered
 from textgate.gateway.receive import receive
 from textgate.gateway.settle import Report, settle
 from textgate.gateway.submit import Submitted, check, submit
@@ -40,6 +42,7 @@ class Hands:
     held: list[Job] = field(default_factory=list)
     begun: list[Job] = field(default_factory=list)
     pokes: list[Milliseconds] = field(default_factory=list)
+    nudges: list[Nudge] = field(default_factory=list)
 
     def room(self, job_type: type[Job], lane: str) -> bool:
         return self.room_for is None or lane in self.room_for
@@ -55,6 +58,9 @@ class Hands:
 
     def poke(self, at: Milliseconds) -> None:
         self.pokes.append(at)
+
+    def nudge(self, nudge: Nudge) -> None:
+        self.nudges.append(nudge)
 
 
 @dataclass
@@ -78,6 +84,11 @@ class World:
     async def channel(self, name: str = "sim", **wanted: Any) -> Channel:
         draft = channels.Draft(provider="simulator", name=name, **wanted)
         return await self.write(lambda tx: channels.add(tx, self.account, draft, self.guard))
+
+    async def phone(self, name: str = "phone", **said: Any) -> Registered:
+        """Register a phone; ``said``: further fields of a ``Registration``."""
+        wanted = devices.Registration(name=name, **said)
+        return await self.write(lambda tx: devices.register(tx, self.account, wanted))
 
     async def webhook(
         self,
