@@ -1,6 +1,7 @@
 """QR codes of a text: as a picture, and as blocks for a terminal."""
 
 import io
+from functools import lru_cache
 
 import segno
 
@@ -30,5 +31,6 @@ def _saved(text: str, kind: str) -> bytes:
     return saved.getvalue()
 
 
+@lru_cache(maxsize=4)  # one text is drawn in several ways, and is 6 ms of work
 def _code(text: str) -> segno.QRCode:
     return segno.make_qr(text, error="m")
