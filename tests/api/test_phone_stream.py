@@ -15,9 +15,12 @@ from serving import Served, serving
 from textgate import telemetry
 from textgate.api import mobile_v1
 from textgate.domain.device import Device, DeviceEvent
+from textgate.domain.message import Submission
 from textgate.gateway import credentials, devices
 from textgate.gateway.devices import Registered
 from textgate.gateway.nudges import nudge
+from textgate.gateway.submit import check as check_submission
+from textgate.gateway.submit import submit as submit_message
 from textgate.store.sqlite import SqliteStore
 from textgate.testing.vault import VAULT
 
@@ -92,6 +95,15 @@ async def tell(served: Served, phone: Registered, event: DeviceEvent, **data: st
     device = phone.device
     await served.store.write(
         lambda tx: nudge(tx, device.account_id, device.id, event, data or None)
+    )
+
+
+async def submit(served: Served, phone: Registered) -> None:
+    """Accept a message for the phone."""
+    asked = Submission(numbers=("+41790000001",), text="Hello", device_id=phone.device.id)
+    checked = check_submission(asked, default_region=None)
+    await served.store.write(
+        lambda tx: submit_message(tx, phone.device.account_id, checked, validity_ms=86_400_000)
     )
 
 
@@ -347,6 +359,41 @@ async def test_so_many_phones_and_no_more(tmp_path: Path, monkeypatch: pytest.Mo
             await until(lambda: served.services.lines.count == 0)
             async with listening(served, other):
                 pass
+
+
+async def test_a_message_that_waits_is_told_on_connecting(served: Served) -> None:
+    phone, other = await served.add_phone(), await served.add_phone()
+    await submit(served, phone)
+    async with listening(served, phone) as listener:
+        assert await listener.block() == ENQUEUED
+    async with connected(served, other):
+        pass  # its first word, after the beginning, was of the settings
+
+
+async def test_a_message_for_a_phone_that_listens_is_told_at_once(served: Served) -> None:
+    phone, other = await served.add_phone(), await served.add_phone()
+    async with connected(served, phone) as listener, connected(served, other) as apart:
+        await submit(served, phone)
+        assert await listener.block() == ENQUEUED
+        await tell(served, other, DeviceEvent.SETTINGS_UPDATED)
+        assert await apart.block() == SETTINGS
+
+
+async def test_no_message_is_lost_between_its_commit_and_the_opening_of_a_stream(
+    served: Served,
+) -> None:
+    for turns in range(0, 120, 3):
+        phone = await served.add_phone()
+
+        async def commit(phone: Registered = phone, turns: int = turns) -> None:
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            await submit(served, phone)
+
+        happening = asyncio.create_task(commit())
+        async with listening(served, phone) as listener:
+            assert await listener.block() == ENQUEUED
+        await happening
 
 
 async def test_nothing_is_lost_between_a_commit_and_the_opening_of_a_stream(
