@@ -49,7 +49,8 @@ class Authenticator:
 
     def __init__(self, services: Services) -> None:
         self._store, self._clock = services.store, services.clock
-        self._key = TokenKey.of(services.settings, services.jwt_secret)
+        by_settings = TokenKey.of(services.settings, services.jwt_secret)
+        self._key = services.token_key or by_settings
         self._salt = secrets.token_bytes(32)
         self._known: dict[bytes, _Known] = {}
         self._checks: dict[bytes, asyncio.Task[_Known]] = {}

@@ -270,7 +270,7 @@ def problem_answer(problem: Problem, edge: Edge, *, last: bool = False) -> Answe
     """Return an error as its edge spells it; ``last``: the connection ends with it."""
     headers = problem.headers
     if problem.status == 401:
-        headers = (*headers, ("WWW-Authenticate", 'Basic realm="Textgate", charset="UTF-8"'))
+        headers = (*headers, *edge.challenge)
     if last:
         headers = (*headers, ("Connection", "close"))
     return Answer(problem.status, edge.spell(problem), headers)

@@ -33,6 +33,7 @@ from textgate.domain.errors import Unauthenticated
 from textgate.domain.push import Push
 from textgate.domain.quota import Quota
 from textgate.domain.times import Clock, milliseconds
+from textgate.gateway.tokens import TokenKey
 from textgate.outbound.guard import Guard
 from textgate.outbound.http import HttpClient
 from textgate.outbound.script.desk import Desk
@@ -72,6 +73,8 @@ class Services:
     """Hands pushes of others on to the push relay; False: it has no room. None: not served."""
     pushes: Quota = field(default_factory=lambda: Quota((5, 60_000)))
     """Requests to push from each address: 5 a minute (A §2.8)."""
+    token_key: TokenKey | None = None
+    """Signs and reads tokens; None: as the settings say."""
     lines: Lines = field(init=False)
     """The event streams of phones."""
 
@@ -236,13 +239,15 @@ class Edge:
     """How one group of routes speaks where it does not follow the common way."""
 
     spell: Callable[[Problem], Any]
-    """Returns the body of an error, to be sent as JSON."""
+    """Returns the body of an error, to be sent as JSON; None: it has none."""
     problem_type: Any
     """What ``spell`` returns, for the document."""
     wrong_type: Problem
     """The answer to a body that is not declared to be JSON."""
     headers: Headers
     """Sent with every answer."""
+    challenge: Headers = (("WWW-Authenticate", 'Basic realm="Textgate", charset="UTF-8"'),)
+    """Sent with 401."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -99,6 +99,15 @@ def _spell_dialect(problem: Problem) -> ErrorMessage:
     return ErrorMessage(f"{name}: {problem.message}")
 
 
+def _spell_local(problem: Problem) -> ErrorMessage | None:
+    """The app says why only where it understood who asks for what."""
+    if problem.status in (401, 404, 405):
+        return None
+    if problem.status == 403:
+        return ErrorMessage("Insufficient permissions")
+    return _spell_dialect(problem)
+
+
 class ErrorBody(msgspec.Struct):
     """What went wrong, for programs (code, field) and for people (message)."""
 
@@ -138,3 +147,15 @@ NATIVE = Edge(
     headers=(("Link", '</openapi.json>; rel="service-desc"'),),
 )
 """Textgate's own API: ``{"error": {"code", "message", "field"}}``."""
+
+LOCAL = Edge(
+    spell=_spell_local,
+    problem_type=ErrorMessage,
+    wrong_type=Problem(400, "invalid", "failed to parse body: it must be application/json"),
+    headers=(),
+    challenge=(
+        ("WWW-Authenticate", 'Basic realm="Access to SMS Gateway", charset="UTF-8"'),
+        ("WWW-Authenticate", "Bearer"),
+    ),
+)
+"""The API that a phone hosts itself (A §2.10): as the dialect, but for what has no body."""

@@ -39,6 +39,30 @@ MAX_REPEATS = 1000
 _encode = msgspec.json.Encoder().encode
 
 
+class Rules(msgspec.Struct, frozen=True, kw_only=True):
+    """Where the doors are not equally strict (A §2.1, §2.10)."""
+
+    most_numbers: int = MAX_NUMBERS
+    longest_number: int = MAX_NUMBER_LENGTH
+    least_ttl_ms: Milliseconds = MIN_TTL_MS
+    most_sims: int = 3
+    least_port: int = 1
+    outlives_schedule: bool = True
+    """Whether a message must be valid until the time for which it is scheduled."""
+
+
+_SERVER = Rules()
+ON_PHONE = Rules(
+    most_numbers=1_000,
+    longest_number=1_024,
+    least_ttl_ms=1_000,
+    most_sims=2**31 - 1,
+    least_port=0,
+    outlives_schedule=False,
+)
+"""Of a phone's own API, which has no limits of numbers at all; these keep one write short."""
+
+
 class Checked(msgspec.Struct, frozen=True, gc=False):
     """A submission that keeps the rules; ``numbers`` are in the form that is stored."""
 
@@ -46,6 +70,7 @@ class Checked(msgspec.Struct, frozen=True, gc=False):
     numbers: tuple[str, ...]
     parts: int
     fingerprint: str
+    rules: Rules = _SERVER
 
 
 class Submitted(msgspec.Struct, frozen=True, gc=False):
@@ -56,32 +81,33 @@ class Submitted(msgspec.Struct, frozen=True, gc=False):
     created: bool
 
 
-def check(wanted: Submission, *, default_region: str | None) -> Checked:
+def check(wanted: Submission, *, default_region: str | None, rules: Rules = _SERVER) -> Checked:
     """Apply the rules that need neither the clock nor the store (A §2.1). Raises ``Invalid``."""
     if wanted.id is not None and ("|" in wanted.id or len(wanted.id) > MAX_ID_LENGTH):
         raise Invalid("an id has at most 36 characters and no |", field="id")
     if wanted.id is not None and not wanted.id.isprintable():
         raise Invalid("an id has printable characters only", field="id")
-    _check_content(wanted)
+    _check_content(wanted, rules)
     if wanted.ttl_ms is not None and wanted.valid_until is not None:
         raise Invalid("conflict fields: ttl and validUntil", field="ttl")
-    if wanted.ttl_ms is not None and wanted.ttl_ms < MIN_TTL_MS:
-        raise Invalid("ttl must be at least 5 seconds", field="ttl")
+    if wanted.ttl_ms is not None and wanted.ttl_ms < rules.least_ttl_ms:
+        raise Invalid(f"ttl must be at least {rules.least_ttl_ms // 1000} seconds", field="ttl")
     if wanted.ttl_ms is not None and wanted.ttl_ms > MAX_TTL_MS:
         raise Invalid("ttl must be at most ten years", field="ttl")
     if not -128 <= wanted.priority <= 127:
         raise Invalid("priority must be from -128 to 127", field="priority")
-    if wanted.sim_number is not None and not 1 <= wanted.sim_number <= 3:
-        raise Invalid("simNumber must be from 1 to 3", field="simNumber")
+    if wanted.sim_number is not None and not 1 <= wanted.sim_number <= rules.most_sims:
+        raise Invalid(f"simNumber must be from 1 to {rules.most_sims}", field="simNumber")
     return Checked(
         wanted=wanted,
-        numbers=_numbers(wanted, default_region),
+        numbers=_numbers(wanted, default_region, rules),
         parts=_parts(wanted),
         fingerprint=fingerprint(_encode(msgspec.structs.replace(wanted, id=None))),
+        rules=rules,
     )
 
 
-def _check_content(wanted: Submission) -> None:
+def _check_content(wanted: Submission, rules: Rules) -> None:
     if (wanted.text is None) == (wanted.data is None):
         raise Invalid("must specify exactly one of: textMessage or dataMessage", field="message")
     if wanted.text is not None and not 1 <= len(wanted.text) <= MAX_TEXT:
@@ -89,8 +115,9 @@ def _check_content(wanted: Submission) -> None:
     if wanted.data is not None:
         if not 4 <= len(wanted.data) <= MAX_TEXT:
             raise Invalid("data must have from 4 to 65535 characters", field="dataMessage.data")
-        if wanted.port is None or not 1 <= wanted.port <= 65_535:
-            raise Invalid("port must be from 1 to 65535", field="dataMessage.port")
+        if wanted.port is None or not rules.least_port <= wanted.port <= 65_535:
+            rule = f"port must be from {rules.least_port} to 65535"
+            raise Invalid(rule, field="dataMessage.port")
         if not wanted.encrypted:
             try:
                 base64.b64decode(wanted.data, validate=True)
@@ -98,11 +125,13 @@ def _check_content(wanted: Submission) -> None:
                 raise Invalid("data must be standard base64", field="dataMessage.data") from None
 
 
-def _numbers(wanted: Submission, default_region: str | None) -> tuple[str, ...]:
-    if not 1 <= len(wanted.numbers) <= MAX_NUMBERS:
-        raise Invalid("from 1 to 100 phone numbers are needed", field="phoneNumbers")
-    if any(not 1 <= len(number) <= MAX_NUMBER_LENGTH for number in wanted.numbers):
-        raise Invalid("a phone number has from 1 to 128 characters", field="phoneNumbers")
+def _numbers(wanted: Submission, default_region: str | None, rules: Rules) -> tuple[str, ...]:
+    most, longest = rules.most_numbers, rules.longest_number
+    if not 1 <= len(wanted.numbers) <= most:
+        raise Invalid(f"from 1 to {most} phone numbers are needed", field="phoneNumbers")
+    if any(not 1 <= len(number) <= longest for number in wanted.numbers):
+        rule = f"a phone number has from 1 to {longest} characters"
+        raise Invalid(rule, field="phoneNumbers")
     numbers = wanted.numbers
     if not (wanted.encrypted or wanted.skip_validation):
         numbers = tuple(parse_phone(n, default_region=default_region).e164 for n in numbers)
@@ -140,7 +169,7 @@ def submit(
         known = repeat_of(tx, account_id, wanted.id, checked.fingerprint)
         if known is not None:
             return known
-    _check_times(wanted, tx.now)
+    _check_times(wanted, checked.rules, tx.now)
     message_id = wanted.id or tx.new_id()
     route = choose_route(tx, account_id, message_id, wanted)
     message = Message(
@@ -204,13 +233,13 @@ def _may_go_out_yet(recipient: Recipient) -> bool:
     return recipient.state is State.FAILED and passing and not recipient.uncertain
 
 
-def _check_times(wanted: Submission, now: Milliseconds) -> None:
+def _check_times(wanted: Submission, rules: Rules, now: Milliseconds) -> None:
     if wanted.schedule_at is None:
         return
     if wanted.schedule_at <= now:
         raise Invalid("scheduleAt must be in the future", field="scheduleAt")
     until = wanted.valid_until if wanted.ttl_ms is None else now + wanted.ttl_ms
-    if until is not None and wanted.schedule_at > until:
+    if rules.outlives_schedule and until is not None and wanted.schedule_at > until:
         raise Invalid("scheduleAt must not be after the end of validity", field="scheduleAt")
 
 

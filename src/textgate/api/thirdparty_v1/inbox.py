@@ -21,7 +21,7 @@ PREVIEW = 100
 """Characters of a message that a list shows."""
 
 Kind = Literal["SMS", "DATA_SMS", "MMS", "MMS_DOWNLOADED"]
-_STORE_OF: dict[Kind, Literal["SMS", "MMS"]] = {
+STORE_OF: dict[Kind, Literal["SMS", "MMS"]] = {
     "SMS": "SMS",
     "DATA_SMS": "SMS",
     "MMS": "MMS",
@@ -149,7 +149,7 @@ async def refresh(call: Call[None, RefreshBody]) -> Answer:
     body = call.body
     delivery = body.webhook_delivery or ("Individual" if body.trigger_webhooks else "Disabled")
     # A phone knows the two kinds of store that it reads, and not what is told apart in ours.
-    kinds = tuple(dict.fromkeys(_STORE_OF[kind] for kind in body.message_types or ()))
+    kinds = tuple(dict.fromkeys(STORE_OF[kind] for kind in body.message_types or ()))
     await _ask(call, Refresh(since=body.since, until=body.until, kinds=kinds, delivery=delivery))
     return Answer(202, Nothing())
 

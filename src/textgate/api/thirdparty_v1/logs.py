@@ -35,7 +35,7 @@ class LogLine(msgspec.Struct, rename="camel"):
     created_at: DateTime
 
 
-def _shown(entry: LogEntry) -> LogLine:
+def log_line(entry: LogEntry) -> LogLine:
     return LogLine(
         id=entry.id,
         priority=entry.priority,  # type: ignore[arg-type]
@@ -58,7 +58,7 @@ async def listed(call: Call[LogQuery, None]) -> Answer:
     found = await call.services.store.read(
         lambda tx: tx.logs.between(account_id, since, until, query.limit)
     )
-    return Answer(200, [_shown(entry) for entry in found])
+    return Answer(200, [log_line(entry) for entry in found])
 
 
 OPERATIONS = (

@@ -42,9 +42,9 @@ class TokenShape(msgspec.Struct):
     expires_at_camel: DateTime = msgspec.field(name="expiresAt")
 
 
-def _shown(pair: TokenPair) -> Answer:
+def token_answer(pair: TokenPair, status: int = 201) -> Answer:
     members = ("Bearer", pair.access_token, pair.refresh_token, rfc3339(pair.expires_at))
-    return Answer(201, TokenShape(pair.id, *members, *members), (("Cache-Control", "no-store"),))
+    return Answer(status, TokenShape(pair.id, *members, *members), (("Cache-Control", "no-store"),))
 
 
 async def issued(call: Call[None, TokenBody]) -> Answer:
@@ -55,7 +55,7 @@ async def issued(call: Call[None, TokenBody]) -> Answer:
             tx, key, account_id, scopes=tuple(body.scopes), ttl_ms=(body.ttl or 0) * 1000
         )
     )
-    return _shown(pair)
+    return token_answer(pair)
 
 
 async def refreshed(call: Call[None, None]) -> Answer:
@@ -66,7 +66,7 @@ async def refreshed(call: Call[None, None]) -> Answer:
     account_id, token_id = caller.account.id, caller.token_id
     key = TokenKey.of(services.settings, services.jwt_secret)
     pair = await services.store.write(lambda tx: refresh_tokens(tx, key, account_id, token_id))
-    return _shown(pair)
+    return token_answer(pair)
 
 
 async def revoked(call: Call[None, None]) -> Answer:
