@@ -120,7 +120,9 @@ class Deliver:
 
     async def run(self, job: SendJob, lane: Lane[SendJob]) -> None:
         opened = await self._known(job)
-        if opened is not None and opened.provider.pulled:
+        # Sent and still owed: the parts of it are waited for, and its phone may be removed by now.
+        sent = job.recipient.state is State.SENT
+        if sent or (opened is not None and opened.provider.pulled):
             await self._store.write(lambda tx: due(tx, job))
             return
         if job.recipient.state is State.CANCELLING:  # asked for while somebody else had it
