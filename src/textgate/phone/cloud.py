@@ -12,8 +12,9 @@ import msgspec
 
 from textgate.domain.device import SimCard
 from textgate.domain.errors import Invalid
+from textgate.domain.lifecycle import State
 from textgate.domain.pairing import PATH
-from textgate.domain.times import Clock
+from textgate.domain.times import Clock, Milliseconds
 from textgate.outbound.http import Failure, Reply
 from textgate.outbound.url import parse_url
 from textgate.phone.accounts import Membership, membership, own_account
@@ -142,6 +143,22 @@ class Cloud:
         if phone.handset is not None:
             await phone.handset.ping()
 
+    def set_battery(self, percent: int) -> None:
+        """Charge or drain the battery of every phone."""
+        for phone in self.phones:
+            phone.behaviour = msgspec.structs.replace(phone.behaviour, battery=percent)
+            if phone.handset is not None:
+                phone.handset.behaviour = phone.behaviour
+
+    async def lose_network(self, for_ms: Milliseconds) -> None:
+        """Have no network for a while."""
+        await self.network.suffer(Outage(for_ms, 0), self._ground.clock)
+
+    async def waiting(self, most: int) -> list[int]:
+        """Return how many messages wait on each of the first phones, ``most`` of them."""
+        accounts = [phone.account_id for phone in self.phones[:most]]
+        return await self._ground.store.read(lambda tx: [_waiting(tx, each) for each in accounts])
+
     async def _base(self) -> str:
         if self._plan.server is not None:
             return server_base(self._plan.server, insecure=self._reach.insecure)
@@ -175,7 +192,12 @@ class Cloud:
             phone.behaviour,
             self._teller(phone),
         )
-        phone.member = await joining.arrive(api, base, how)
+        phone.member, fresh = await joining.arrive(api, base, how)
+        if fresh:
+            known = phone.member.known
+            said = f"registered as {known.id} of account {known.login}"
+            at = ground.clock.now()
+            self._teller(phone)(Happening(at=at, kind="registered", text=said))
         return phone.member
 
     async def _live(self, phone: Phone, api: MobileApi) -> None:
@@ -273,6 +295,13 @@ def _counted(sim: SimCard, number: int) -> SimCard:
     if own is None or not own.removeprefix("+").isdigit():
         return sim
     return msgspec.structs.replace(sim, phone_number=f"+{int(own[1:]) + 10 * (number - 1)}")
+
+
+def _waiting(tx: Tx, account_id: str) -> int:
+    _, count = tx.messages.page(
+        account_id, since=0, until=tx.now + 1, state=State.PENDING, limit=0, offset=0
+    )
+    return count
 
 
 def _owes_nothing(tx: Tx) -> bool:

@@ -61,8 +61,10 @@ class Joining:
         self._account_id, self._behaviour, self._tell = account_id, behaviour, tell
         self._sims = [sim.masked() for sim in behaviour.sims]
 
-    async def arrive(self, api: MobileApi, server: str, how: SignIn) -> Membership:
+    async def arrive(self, api: MobileApi, server: str, how: SignIn) -> tuple[Membership, bool]:
         """Return once the server knows the phone; registers it if it is not registered there.
+
+        True: it is a new registration.
 
         Faults that may pass are waited out, 10 s at first. Raises ``Refused`` if the server does
         not take what the person gave.
@@ -70,16 +72,14 @@ class Joining:
         member = await self._store.read(lambda tx: membership(tx, self._account_id))
         if member is not None and member.server == server:
             if await self._announce(api, member):
-                return member
+                return member, False
             authorization, asked = how.automatic, False
         else:
             authorization, asked = how.authorization, True
         known = await self._register(api, authorization, asked=asked)
-        member = Membership(server, known)
-        fresh = member
+        fresh = Membership(server, known)
         await self._store.write(lambda tx: join(tx, self._account_id, fresh, self._behaviour))
-        self._say("registered", f"registered as {known.id} of account {known.login}")
-        return member
+        return fresh, True
 
     async def _announce(self, api: MobileApi, member: Membership) -> bool:
         """Say that the phone is there; False if the server knows no such phone any more."""

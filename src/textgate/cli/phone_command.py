@@ -1,0 +1,155 @@
+"""The command ``textgate phone``: what its options ask for. The work is in ``cli/phone.py``."""
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from textgate.cli import options
+from textgate.cli import phone_options as own
+from textgate.cli.exits import Exit, Stop
+from textgate.cli.output import Output
+
+if TYPE_CHECKING:
+    from textgate.phone.behaviour import Behaviour
+    from textgate.phone.network import Outage
+    from textgate.phone.sign_in import SignIn
+
+OUTAGE_AFTER_S = 10.0
+"""When the network is lost if nothing else was said."""
+_SPAN = re.compile(r"(\d{1,6})(?:-(\d{1,6}))?")
+_OUTAGE = re.compile(r"(\d{1,6}(?:\.\d{1,3})?)(?:@(\d{1,6}(?:\.\d{1,3})?))?")
+
+
+def phone(
+    server: own.Server = None,
+    data: own.Folder = Path("textgate-phone"),
+    code: own.Code = None,
+    user: own.Login = None,
+    password: own.Password = None,
+    private_token: own.PrivateToken = None,
+    ca_file: options.Trust = None,
+    insecure: own.Insecure = False,
+    allow_addresses: options.AllowAddress = None,
+    count: own.Count = 1,
+    incoming: own.Incoming = None,
+    passphrase: options.Passphrase = None,
+    sim: own.Sim = None,
+    battery: own.Battery = 100,
+    send_ms: own.SendMs = "300-900",
+    deliver_ms: own.DeliverMs = "500-2500",
+    seed: own.Seed = None,
+    failures: own.Failures = 0.0,
+    refuse: own.Refuse = 0.0,
+    lose_receipts: own.LoseReceipts = 0.0,
+    duplicate_reports: own.DuplicateReports = 0.0,
+    shuffle_reports: own.ShuffleReports = False,
+    offline: own.Offline = None,
+    for_s: own.ForS = None,
+    until_idle: own.UntilIdle = None,
+    quiet: own.Quiet = False,
+    json: options.Json = False,
+) -> None:
+    """Be a phone with SMS Gateway for Android, on real HTTP, without one at hand.
+
+    It registers at a server (once; what it learns is kept in its data folder), holds the event
+    stream, sends what is in its queue at the app's pace, reports what became of it, and calls
+    webhooks as the app does. No SMS leaves this machine.
+
+    Type +12025550101 Hello and such a message comes in; /help shows what else can be typed.
+    """
+    from textgate.cli.phone import Wanted, run
+    from textgate.phone.cloud import Plan
+    from textgate.phone.ground import Reach
+    from textgate.phone.reports import ReportTrouble
+
+    times, shares = (send_ms, deliver_ms), (failures, refuse, lose_receipts)
+    behaviour = _behaviour(sim or [], battery, times, shares, passphrase, seed)
+    sign_in, where = _sign_in(server, code, user, password, private_token, count)
+    plan = Plan(
+        data=data,
+        server=where,
+        sign_in=sign_in,
+        count=count,
+        behaviour=behaviour,
+        reports=ReportTrouble(duplicates=duplicate_reports, shuffled=shuffle_reports),
+        outage=_outage(offline),
+    )
+    allowed = allow_addresses or ()
+    reach = Reach(allowed, insecure=insecure, ca_file=ca_file, version=behaviour.version)
+    run(plan, reach, Wanted(incoming, for_s, until_idle, quiet), Output(json=json))
+
+
+def _sign_in(
+    server: str | None,
+    code: str | None,
+    login: str | None,
+    password: str | None,
+    private_token: str | None,
+    count: int,
+) -> "tuple[SignIn, str | None]":
+    """How the phones sign in, and where. Stop (2)."""
+    from textgate.domain.errors import Invalid
+    from textgate.domain.pairing import read_pairing_text
+    from textgate.phone.sign_in import SignIn
+
+    if (login is None) != (password is None):
+        raise Stop(Exit.USAGE, "--user and --password (TEXTGATE_PASSWORD) belong together")
+    if code is None:
+        return SignIn(private_token=private_token, login=login, password=password), server
+    if count > 1:
+        raise Stop(Exit.USAGE, "a one-time code is for one phone; --user is for several")
+    try:
+        invited = read_pairing_text(code)
+    except Invalid as wrong:
+        raise Stop(Exit.USAGE, f"--code: {wrong.message}") from None
+    return SignIn(private_token=private_token, code=invited.code), invited.server_url or server
+
+
+def _behaviour(
+    numbers: list[str],
+    battery: int,
+    times: tuple[str, str],
+    shares: tuple[float, float, float],
+    passphrase: str | None,
+    seed: int | None,
+) -> "Behaviour":
+    """``numbers``: of its SIMs, in the order of their slots; none: one SIM of some number."""
+    from textgate.domain.device import SimCard
+    from textgate.phone.behaviour import ONE_SIM, Behaviour
+
+    sims = tuple(
+        SimCard(slot_index=n, sim_number=n + 1, phone_number=number, carrier_name=f"Sim {n + 1}")
+        for n, number in enumerate(numbers)
+    )
+    return Behaviour(
+        sims=sims or ONE_SIM,
+        battery=battery,
+        send_ms=_span("--send-ms", times[0]),
+        deliver_ms=_span("--deliver-ms", times[1]),
+        failures=shares[0],
+        refused=shares[1],
+        lost_receipts=shares[2],
+        passphrase=passphrase,
+        seed=seed,
+    )
+
+
+def _span(name: str, text: str) -> tuple[int, int]:
+    found = _SPAN.fullmatch(text.strip())
+    least = int(found[1]) if found else 0
+    most = int(found[2] or found[1]) if found else 0
+    if found is None or least > most:
+        raise Stop(Exit.USAGE, f"{name} {text!r}: must be milliseconds, such as 300 or 300-900")
+    return least, most
+
+
+def _outage(text: str | None) -> "Outage | None":
+    from textgate.phone.network import Outage
+
+    if text is None:
+        return None
+    found = _OUTAGE.fullmatch(text.strip())
+    if found is None:
+        raise Stop(Exit.USAGE, f"--offline {text!r}: must be seconds, such as 30 or 30@60")
+    after_s = OUTAGE_AFTER_S if found[2] is None else float(found[2])
+    return Outage(round(float(found[1]) * 1_000), round(after_s * 1_000))
