@@ -9,6 +9,7 @@ import typer
 from textgate.cli import options
 from textgate.cli.exits import EPILOG, Exit, Stop
 from textgate.cli.output import Output
+from textgate.cli.phone_command import phone
 
 # Panels and colours for a person; in a pipe plain text, whatever the environment tells Rich.
 _MARKUP: Literal["rich"] | None = "rich" if sys.stdout.isatty() else None
@@ -129,6 +130,9 @@ def send(
         wait_s=timeout if wait else None,
         passphrase=passphrase,
     )
+
+
+application.command(epilog=EPILOG)(phone)
 
 
 @application.command("phone-code", epilog=EPILOG)
