@@ -209,7 +209,7 @@ async def _run(
         jwt_secret=kept_secret(settings, "jwt_secret"),
         forward_pushes=engine.relay.forward if engine.relay and settings.push_relay_open else None,
     )
-    server = _Server(_uvicorn_config(settings, build_api(services)))
+    server = HttpServer(uvicorn_config(settings, build_api(services)))
     # Last of what can fail: its password is shown once.
     first = await AccountBook(store, outside.guard).first()
     stop = asyncio.Event()
@@ -243,7 +243,7 @@ def _spare_the_collector() -> None:
     gc.set_threshold(20_000, 20, 50)
 
 
-class _Server(uvicorn.Server):
+class HttpServer(uvicorn.Server):
     """uvicorn without its signal handlers: ``_run`` decides when to stop, and the exit code."""
 
     on_started: Callable[[], None]
@@ -257,7 +257,7 @@ class _Server(uvicorn.Server):
         yield
 
 
-def _uvicorn_config(settings: Settings, api: object) -> uvicorn.Config:
+def uvicorn_config(settings: Settings, api: object) -> uvicorn.Config:
     return uvicorn.Config(
         api,  # type: ignore[arg-type]
         http=QuickProtocol,

@@ -118,6 +118,14 @@ def account_named(tx: Tx, login: str) -> Account:
     return account
 
 
+def rename(tx: Tx, account_id: str, login: str) -> None:
+    """Give an account another login. Raises ``Invalid`` or ``Conflict``."""
+    _check_login(login)
+    if tx.accounts.by_login(login) is not None:
+        raise Conflict(f"the login {login} is taken", field="login")
+    tx.accounts.set_login(account_id, login)
+
+
 def set_password(tx: Tx, account_id: str, password_hash: str) -> None:
     """Change the password; every token of the account ends with the old one (A §3.5)."""
     tx.accounts.set_password(account_id, password_hash)

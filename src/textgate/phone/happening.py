@@ -5,6 +5,7 @@ from typing import Any, Literal
 import msgspec
 
 from textgate.domain.times import Milliseconds
+from textgate.outbound.http import Failure, Reply
 
 Kind = Literal[
     "started",
@@ -40,3 +41,18 @@ class Happening(msgspec.Struct, frozen=True, kw_only=True):
     message_id: str | None = None
     fields: dict[str, Any] = {}
     """More for programs, without secrets and with masked numbers."""
+
+
+class _Envelope(msgspec.Struct, rename="camel"):
+    id: str
+    event: str
+    webhook_id: str
+
+
+def webhook_called(at: Milliseconds, body: bytes, ended: Reply | Failure) -> Happening:
+    """A webhook was called with this body, and answered so."""
+    call = msgspec.json.decode(body, type=_Envelope)
+    status = ended.status if isinstance(ended, Reply) else None
+    said = f"{call.event}: {ended.status if isinstance(ended, Reply) else ended.detail}"
+    fields = {"event": call.event, "id": call.id, "webhook": call.webhook_id, "status": status}
+    return Happening(at=at, kind="webhook", text=said, fields=fields)

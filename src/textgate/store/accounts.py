@@ -39,6 +39,12 @@ class Accounts(Noun):
         )
         self._tx.changed("account")
 
+    def set_login(self, account_id: str, login: str) -> None:
+        self._tx.run(
+            "UPDATE account SET login = :login WHERE id = :id", {"login": login, "id": account_id}
+        )
+        self._tx.changed("account")
+
     def set_settings(self, account_id: str, settings: dict[str, dict[str, object]]) -> None:
         self._tx.run(
             "UPDATE account SET settings = :settings WHERE id = :id",
