@@ -154,7 +154,7 @@ LOCAL = Edge(
     wrong_type=Problem(400, "invalid", "failed to parse body: it must be application/json"),
     headers=(),
     challenge=(
-        ("WWW-Authenticate", 'Basic realm="Access to SMS Gateway", charset="UTF-8"'),
+        ("WWW-Authenticate", 'Basic realm="Access to SMS Gateway"'),
         ("WWW-Authenticate", "Bearer"),
     ),
 )

@@ -54,14 +54,15 @@ class LocalPreferences(Preferences, kw_only=True):
 
 
 def exported(document: Document) -> Document:
-    """Return what is shown: every key that the app exports. Secrets are not among them."""
-    return {
-        section: {
-            key: default if (set_ := document.get(section, {}).get(key)) is None else set_
-            for key, default in keys.items()
-        }
-        for section, keys in DEFAULTS.items()
-    }
+    """Return what is shown: the keys that the app exports, but for those without a value. Secrets
+    are not among them."""
+    shown = Document()
+    for section, defaults in DEFAULTS.items():
+        kept = document.get(section, {})
+        values = {key: kept.get(key, default) for key, default in defaults.items()}
+        values = {k: defaults[k] if value is None else value for k, value in values.items()}
+        shown[section] = {key: value for key, value in values.items() if value is not None}
+    return shown
 
 
 async def shown(call: Call[None, None]) -> Answer:
