@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import uvloop
 
@@ -86,7 +86,7 @@ class _Show:
             with self._stage():
                 await self._until_the_end()
         bounded = self._wanted.for_s is not None or self._wanted.idle_s is not None
-        if bounded and not any(phone.member for phone in self._cloud.phones):
+        if bounded and not self._cloud.arrived():
             raise Stop(Exit.UNREACHABLE, f"no phone came to its server: {self._problem}")
 
     @contextlib.contextmanager
@@ -203,16 +203,13 @@ class _Show:
             clock = rfc3339(happening.at)[11:19]
             self._output.say(f"{clock}  {phone}  {happening.kind}  {happening.text}")
 
-    def _fresh(self, number: int) -> dict[str, Any]:
-        """Show the login and password of a new account, once; return them for a program."""
-        member = self._cloud.phones[number - 1].member
-        if member is None or member.known.password is None:
-            return {}
-        known = member.known
-        self._say(f"  server    {member.server}", QUIET)
-        self._say(f"  login     {known.login}")
-        self._say(f"  password  {known.password}   (shown this once)", GOOD)
-        return {"server": member.server, "login": known.login, "password": known.password}
+    def _fresh(self, number: int) -> dict[str, str]:
+        """Show what a new registration brought, once; return it for a program."""
+        shown = self._cloud.to_show(number)
+        for name, value in shown.items():
+            once = "   (shown this once)" if name in ("password", "signing_key") else ""
+            self._say(f"  {name.replace('_', ' '):<12}{value}{once}", GOOD if once else QUIET)
+        return shown
 
     def _say(self, text: str, style: str = "") -> None:
         if self._screen is not None:

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from textgate.domain.account import Account
 from textgate.domain.device import SimCard
 from textgate.domain.errors import Invalid
 from textgate.domain.lifecycle import State
@@ -21,7 +22,7 @@ from textgate.phone.accounts import Membership, membership, own_account
 from textgate.phone.behaviour import Behaviour
 from textgate.phone.ground import Ground, Reach, open_ground
 from textgate.phone.handset import Handset
-from textgate.phone.happening import Happening, Kind
+from textgate.phone.happening import Happening, Kind, webhook_called
 from textgate.phone.incoming import Incoming
 from textgate.phone.mobile_api import MobileApi
 from textgate.phone.network import Outage
@@ -77,8 +78,9 @@ def server_base(text: str, *, insecure: bool) -> str:
 class Phone:
     """One phone of the process."""
 
-    def __init__(self, number: int, account_id: str, behaviour: Behaviour) -> None:
-        self.number, self.account_id, self.behaviour = number, account_id, behaviour
+    def __init__(self, number: int, account: Account, behaviour: Behaviour) -> None:
+        self.number, self.account_id, self.behaviour = number, account.id, behaviour
+        self.signing_key = account.webhook_secret
         self.member: Membership | None = None
         self.uplink: Uplink | None = None
         self.handset: Handset | None = None
@@ -101,9 +103,9 @@ class Cloud:
     async def prepare(self) -> None:
         """Make the accounts of the phones in their own store."""
         numbers = range(1, self._plan.count + 1)
-        ids = await self._ground.store.write(lambda tx: [own_account(tx, n).id for n in numbers])
+        accounts = await self._ground.store.write(lambda tx: [own_account(tx, n) for n in numbers])
         behaviours = [_of_number(self._plan.behaviour, n) for n in numbers]
-        self.phones = list(map(Phone, numbers, ids, behaviours))
+        self.phones = list(map(Phone, numbers, accounts, behaviours))
 
     async def run(self) -> None:
         """Go on until cancelled. Raises ``Refused`` if the server does not take a phone, and
@@ -142,6 +144,20 @@ class Cloud:
         phone = self.phones[number - 1]
         if phone.handset is not None:
             await phone.handset.ping()
+
+    def arrived(self) -> bool:
+        """Whether any phone came to its server."""
+        return any(phone.member for phone in self.phones)
+
+    def to_show(self, number: int) -> dict[str, str]:
+        """What only a person should see, when a phone is newly registered."""
+        phone = self.phones[number - 1]
+        assert phone.member is not None
+        known = phone.member.known
+        shown = {"server": phone.member.server, "login": known.login}
+        if known.password is not None:  # of a new account
+            shown["password"] = known.password
+        return shown | {"signing_key": phone.signing_key}
 
     def set_battery(self, percent: int) -> None:
         """Charge or drain the battery of every phone."""
@@ -234,21 +250,13 @@ class Cloud:
 
     def called(self, body: bytes, ended: Reply | Failure) -> None:
         """A webhook was called."""
-        call = msgspec.json.decode(body, type=_Envelope)
-        by = next(
-            (p for p in self.phones if p.member and p.member.known.id == call.device_id), None
-        )
-        status = ended.status if isinstance(ended, Reply) else None
-        said = str(status) if isinstance(ended, Reply) else ended.detail
-        fields = {"event": call.event, "id": call.id, "webhook": call.webhook_id, "status": status}
-        happening = _happening(self._ground.clock, "webhook", f"{call.event}: {said}", fields)
-        self._tell(Told(by.number if by else 0, call.device_id, happening))
+        device_id = msgspec.json.decode(body, type=_Envelope).device_id
+        numbers = (p.number for p in self.phones if p.member and p.member.known.id == device_id)
+        happening = webhook_called(self._ground.clock.now(), body, ended)
+        self._tell(Told(next(numbers, 0), device_id, happening))
 
 
 class _Envelope(msgspec.Struct, rename="camel"):
-    id: str
-    event: str
-    webhook_id: str
     device_id: str
 
 
