@@ -231,8 +231,8 @@ def _runnable(line: str) -> str:
         return ":\n"
     if re.match(r"(\S+/)?textgate serve\b", line):
         return f"serves {line}"
-    endless = re.match(r"(\S+/)?textgate (listen|events tail)\b", line)
-    bounded = re.search(r"--(count|timeout|no-follow)\b", line)
+    endless = re.match(r"(\S+/)?textgate (listen|phone|events tail)(?![\w-])", line)
+    bounded = re.search(r"--(count|timeout|no-follow|for|until-idle)\b", line)
     listens = endless is not None and endless[2] == "listen"
     return f"stays {line}" if endless and (listens or not bounded) else line
 
