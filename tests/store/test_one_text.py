@@ -46,6 +46,7 @@ def recorded(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
         "test_gateway_nouns.py",
         "test_inbox.py",
         "test_nouns.py",
+        "test_phone_nouns.py",
         "test_retention.py",
         "test_vault.py",
     )
