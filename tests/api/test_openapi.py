@@ -27,18 +27,24 @@ from schemathesis.specs.openapi.checks import (
 )
 from serving import PASSWORD, Served, serving
 
-from textgate.api import ingress, native_v1, thirdparty_v1
+from textgate.api import device_events, ingress, mobile_v1, native_v1, thirdparty_v1
 from textgate.api.openapi import build_document
 from textgate.api.operation import Group, Operation
 from textgate.api.probes import ROOT
 from textgate.api.problem import DIALECT
 
-SERVED = (native_v1.GROUP, thirdparty_v1.GROUP, *ingress.GROUPS)
+SERVED = (
+    native_v1.GROUP,
+    thirdparty_v1.GROUP,
+    mobile_v1.GROUP,
+    device_events.GROUP,
+    *ingress.GROUPS,
+)
 GROUPS = (*SERVED, Group("Server", ("",), DIALECT, ROOT))
 DOCUMENT = build_document(GROUPS)
 OPERATIONS = [(group, operation) for group in GROUPS for operation in group.operations]
-ENDLESS = "/v1/events/stream"
-"""Left out of the fuzz: its answer has no end."""
+ENDLESS = ("/v1/events/stream", "/mobile/v1/events")
+"""Left out of the fuzz: their answers have no end."""
 EXAMPLES = 8
 CHECKS = [
     not_a_server_error,
@@ -62,30 +68,38 @@ class Running:
     url: str
     served: Served
     session: requests.Session
+    """Asks as the account."""
+    phone: requests.Session
+    """Asks as a phone of the account."""
+
+    def asking(self, operation: Operation) -> requests.Session:
+        return self.phone if operation.for_phones else self.session
 
 
 @pytest.fixture(scope="module")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     folder = tmp_path_factory.mktemp("fuzz")
     ready, stop = threading.Event(), threading.Event()
-    found: list[Served] = []
+    found: list[tuple[Served, str]] = []
     thread = threading.Thread(target=_serve, args=(folder, found, ready, stop), daemon=True)
     thread.start()
     assert ready.wait(20)
-    with requests.Session() as session:
-        session.trust_env = False
-        session.auth = (found[0].login, PASSWORD)
-        yield Running(found[0].url, found[0], session)
+    [(served, token)] = found
+    with requests.Session() as session, requests.Session() as phone:
+        session.trust_env = phone.trust_env = False
+        session.auth = (served.login, PASSWORD)
+        phone.headers["Authorization"] = f"Bearer {token}"
+        yield Running(served.url, served, session, phone)
     stop.set()
     thread.join(20)
 
 
 def _serve(
-    folder: Path, found: list[Served], ready: threading.Event, stop: threading.Event
+    folder: Path, found: list[tuple[Served, str]], ready: threading.Event, stop: threading.Event
 ) -> None:
     async def main() -> None:
         async with serving(folder) as served:
-            found.append(served)
+            found.append((served, (await served.add_phone()).token))
             ready.set()
             await asyncio.to_thread(stop.wait)
 
@@ -103,7 +117,7 @@ def label(value: object) -> str:
 
 @pytest.mark.parametrize(
     ("group", "operation"),
-    [(g, o) for g, o in OPERATIONS if g.prefixes[0] + o.path != ENDLESS],
+    [(g, o) for g, o in OPERATIONS if g.prefixes[0] + o.path not in ENDLESS],
     ids=label,
 )
 def test_no_request_makes_the_server_fail_and_its_answers_are_as_documented(
@@ -119,7 +133,8 @@ def test_no_request_makes_the_server_fail_and_its_answers_are_as_documented(
         @given(case=described.as_strategy(mode))
         def ask(case: Any) -> None:
             case.headers = None  # of its own making: what is no HTTP is refused before our time
-            answer = case.call(base_url=running.url, session=running.session, timeout=20)
+            session = running.asking(operation)
+            answer = case.call(base_url=running.url, session=session, timeout=20)
             case.validate_response(answer, checks=CHECKS)
 
         ask()
@@ -148,7 +163,7 @@ def test_no_body_whatever_makes_the_server_fail(
         | st.dictionaries(st.sampled_from(members), VALUES, max_size=6).map(_dumped)
     )
     def ask(content: bytes) -> None:
-        answer = running.session.request(
+        answer = running.asking(operation).request(
             operation.method,
             path,
             data=content,
