@@ -10,9 +10,7 @@ from textgate.domain.inbound import Conversation, Inbound
 from textgate.domain.message import Message, Recipient
 from textgate.domain.times import Milliseconds
 from textgate.store.inbox import INBOUND
-from textgate.store.messages import MESSAGE
 from textgate.store.noun import Noun
-from textgate.store.recipients import RECIPIENT
 from textgate.store.table import Table
 
 CONVERSATION = Table("conversation", Conversation)
@@ -20,6 +18,8 @@ RECEIVED, SENT = 0, 1
 """Of two things at one time, what was received comes before what was sent."""
 Place = tuple[Milliseconds, int, str]
 """Where something stands in a conversation: its time, RECEIVED or SENT, its id."""
+# Not the bare column: SQLite would go through all messages by their time, whoever they are to.
+_SENT_AT = "said.created_at + 0"
 
 
 class Conversations(Noun):
@@ -86,30 +86,35 @@ class Conversations(Noun):
         in order.
         """
         where, values = _which(account_id, number, before, SENT)
-        columns = [f"said.{c}" for c in MESSAGE.columns] + [f"r.{c}" for c in RECIPIENT.columns]
+        # Nothing but keys: the index of the numbers has all that is wanted of recipients.
         rows = self._tx.all(
-            f"SELECT {', '.join(columns)} FROM recipient r JOIN message said"
+            "SELECT r.message_id, r.n FROM recipient r JOIN message said"
             " ON said.account_id = r.account_id AND said.id = r.message_id"
-            f" {where} ORDER BY said.created_at DESC, said.id DESC LIMIT :limit",
+            f" {where} ORDER BY {_SENT_AT} DESC, said.id DESC LIMIT :limit",
             {**values, "limit": limit},
         )
-        width = len(MESSAGE.columns)
-        return [(MESSAGE.read(row[:width]), RECIPIENT.read(row[width:])) for row in rows]
+        found = []
+        for message_id, n in rows:
+            message = self._tx.messages.get(account_id, message_id)
+            recipient = self._tx.recipients.one(account_id, message_id, n)
+            if message is not None and recipient is not None:
+                found.append((message, recipient))
+        return found
 
 
 def _which(
     account_id: str, number: str, before: Place | None, kind: int
 ) -> tuple[str, dict[str, Any]]:
     """Return the WHERE of what was said, on ``said`` and, if it was sent, its recipient ``r``."""
-    whose = "r" if kind == SENT else "said"
+    whose, when = ("r", _SENT_AT) if kind == SENT else ("said", "said.created_at")
     where = f"WHERE {whose}.account_id = :account AND {whose}.number = :number"
     values: dict[str, Any] = {"account": account_id, "number": number}
     if before is not None:
         at, place, id_ = before
         values["at"] = at
         if kind == place:
-            where += " AND (said.created_at, said.id) < (:at, :id)"
+            where += f" AND ({when}, said.id) < (:at, :id)"
             values["id"] = id_
         else:
-            where += f" AND said.created_at {'<=' if kind < place else '<'} :at"
+            where += f" AND {when} {'<=' if kind < place else '<'} :at"
     return where, values
