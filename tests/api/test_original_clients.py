@@ -12,13 +12,13 @@ from datetime import UTC, datetime, timedelta, tzinfo
 from typing import TYPE_CHECKING, Any
 
 import android_sms_gateway as original
+import httpx
 import pytest
 from android_sms_gateway.domain import MmsMessage
 from android_sms_gateway.enums import LimitPeriod, ProcessState, WebhookEvent
 from standardwebhooks.webhooks import Webhook as StandardWebhook
 
 if TYPE_CHECKING:
-    import httpx
     from conftest import Client, Opener
 
     from textgate.testing.receiver import Call, Receiver
@@ -241,6 +241,27 @@ async def test_a_webhook_for_an_unknown_device_or_address_is_refused(client: Cli
 async def test_an_account_without_phones_lists_none(client: Client) -> None:
     assert await client("list_devices") == []
     await client("remove_device", "no-such-device")
+
+
+async def test_a_phone_is_listed_and_removed(
+    client: Client, server: Server, api: httpx.Client
+) -> None:
+    said = {"name": "Fairphone/FP5", "simCards": [{"slotIndex": 0, "simNumber": 1}]}
+    registered = api.post("/api/mobile/v1/device", json=said).json()
+    assert registered["login"] == server.login
+    [phone] = await client("list_devices")
+    assert (phone.id, phone.name, phone.deleted_at) == (registered["id"], said["name"], None)
+    for moment in (phone.created_at, phone.updated_at, phone.last_seen):
+        assert abs(moment - datetime.now(UTC)) < timedelta(minutes=1)
+    await client("remove_device", phone.id)
+    assert await client("list_devices") == []
+    token = {"Authorization": f"Bearer {registered['token']}"}
+    assert (
+        httpx.patch(
+            f"{server.url}/mobile/v1/device", json={"id": phone.id}, headers=token
+        ).status_code
+        == 401
+    )
 
 
 async def test_settings_are_kept_and_merged(client: Client) -> None:
