@@ -18,6 +18,7 @@ V = TypeVar("V")
 
 Limit = Annotated[int, msgspec.Meta(ge=1, le=200, description="At most so many items.")]
 DEFAULT_LIMIT = 50
+LARGEST = 2**63 - 1
 
 
 class Paging(msgspec.Struct):
@@ -47,7 +48,10 @@ def decode_cursor(cursor: str | None, shape: type[V]) -> V | None:
         return None
     try:
         raw = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
-        return msgspec.json.decode(raw, type=shape)
+        place = msgspec.json.decode(raw, type=shape)
+        if isinstance(place, tuple) and any(isinstance(n, int) and abs(n) > LARGEST for n in place):
+            raise ValueError("a number that no database holds")
+        return place
     except (binascii.Error, ValueError):
         raise Invalid("this is no cursor of this list", field="cursor") from None
 
