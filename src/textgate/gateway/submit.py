@@ -61,6 +61,8 @@ ON_PHONE = Rules(
     outlives_schedule=False,
 )
 """Of a phone's own API, which has no limits of numbers at all; these keep one write short."""
+CHECKED_BY_PHONE = "validateNumbers"
+"""In a message's context: the phone is to check the numbers, when it sends (A §2.10)."""
 
 
 class Checked(msgspec.Struct, frozen=True, gc=False):

@@ -25,7 +25,8 @@ from textgate.store.watching import Mailbox
 
 MISSED = 1_000
 """Messages kept that Android did not tell the app of."""
-_OLD_WAY = {"true": "Individual", "false": "Disabled"}
+_OLD_WAY = {"false": "Disabled"}
+"""``triggerWebhooks``, which older servers send; absent is true (A §3.9)."""
 
 
 class Handset:
@@ -120,16 +121,19 @@ class Handset:
     async def _export(self, wanted: Mapping[str, str]) -> None:
         """Read the inbox of the system again (A §3.9): what the app knows is not told again, and
         what it missed is, if webhooks are wanted."""
-        since, until = parse_rfc3339(wanted["since"]), parse_rfc3339(wanted["until"])
+        try:
+            since, until = parse_rfc3339(wanted["since"]), parse_rfc3339(wanted["until"])
+        except (KeyError, ValueError):
+            return self._say("trouble", "an export was asked for without a span of time")
         kinds = wanted.get("messageTypes", "SMS").split(",")
-        told = wanted.get("webhookDelivery") or _OLD_WAY[wanted.get("triggerWebhooks", "true")]
+        told = wanted.get("webhookDelivery") or _OLD_WAY.get(wanted.get("triggerWebhooks", ""))
         found = [
             m for m in self._missed if since <= (m.at or 0) <= until and STORE_OF[m.kind] in kinds
         ]
         for incoming in found:
             self._missed.remove(incoming)
             await self._fire(incoming, quiet=told == "Disabled")
-        self._say("exported", f"read the inbox again: {len(found)} were new")
+        return self._say("exported", f"read the inbox again: {len(found)} were new")
 
     async def _fire(self, incoming: Incoming, *, quiet: bool = False) -> None:
         """Keep it, and tell webhooks of it unless ``quiet``; a known one changes nothing."""

@@ -13,12 +13,11 @@ from textgate.domain.message import Message, Recipient
 from textgate.domain.phone import mask, parse_phone
 from textgate.domain.segment import segments
 from textgate.domain.times import Milliseconds
+from textgate.gateway.submit import CHECKED_BY_PHONE
 from textgate.phone.behaviour import Behaviour
 from textgate.phone.habits import Habits
 from textgate.phone.happening import Happening, Kind
 
-VALIDATED = "validate_numbers"
-"""In a message's context: its numbers are to be checked at its turn, as the app's own API does."""
 _NOT_DIALLED = re.compile(r"[^0-9+*#]")
 
 
@@ -90,7 +89,7 @@ def read(
             number = recipient.number
             if message.encrypted:
                 number = decrypt(number, passphrase or "")
-            _dialled(number, behaviour, checked=bool(context.get(VALIDATED)))
+            _dialled(number, behaviour, checked=bool(context.get(CHECKED_BY_PHONE)))
         except Invalid as error:
             failed[recipient.number] = f"sendSMS: {error.message}"
     return (segments(text).parts if text is not None else 1), failed

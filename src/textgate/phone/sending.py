@@ -49,7 +49,7 @@ class Sender:
         """What was in the air when the phone ended is in the air again: the system has it."""
         for message, recipients in await self._own.read(_in_the_air):
             for r in recipients:
-                if r.state is State.PROCESSED:
+                if r.state is State.PROCESSED and r.lane == self._own.device_id:
                     parts = message.parts
                     self._launch(Departure(message=message, number=r.number, sim=None, parts=parts))
 

@@ -21,7 +21,7 @@ from textgate.domain.lifecycle import State
 from textgate.domain.message import Message, Submission
 from textgate.domain.times import Milliseconds, parse_rfc3339
 from textgate.gateway.cancel import cancel
-from textgate.gateway.submit import ON_PHONE, check, submit
+from textgate.gateway.submit import CHECKED_BY_PHONE, ON_PHONE, check, submit
 from textgate.store.base import Tx
 from textgate.telemetry import ACCEPTED
 
@@ -77,7 +77,7 @@ def _submission(body: LocalSendBody, query: LocalSendQuery, now: Milliseconds) -
     return msgspec.structs.replace(
         wanted,
         numbers=tuple(dict.fromkeys(wanted.numbers)),
-        context={"validateNumbers": True} if validated else None,
+        context={CHECKED_BY_PHONE: True} if validated else None,
     )
 
 
