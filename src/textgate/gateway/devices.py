@@ -43,7 +43,7 @@ def register(
 ) -> Registered:
     """Add a phone and its channel, the last in the account's order, with an id of ours unless
     ``device_id`` says another. Raises ``Conflict`` when the account is full."""
-    if len(tx.devices.all(account_id)) >= MAX_PHONES:
+    if tx.devices.in_account(account_id) >= MAX_PHONES:
         raise Conflict(f"an account has at most {MAX_PHONES} phones; remove one first")
     token = _token()
     device = Device(
@@ -74,7 +74,7 @@ def _token() -> str:
 
 
 def _channel(tx: Tx, device: Device) -> Channel:
-    others = tx.channels.all(device.account_id)
+    others = tx.channels.places(device.account_id)
     return Channel(
         account_id=device.account_id,
         id=device.id,
@@ -82,7 +82,7 @@ def _channel(tx: Tx, device: Device) -> Channel:
         provider=PROVIDER.kind,
         settings={},
         enabled=True,
-        position=max((c.position for c in others), default=-1) + 1,
+        position=max((position for _, _, position in others), default=-1) + 1,
         max_in_flight=IN_HAND,
         rate=None,
         retry_waits=None,
@@ -91,10 +91,10 @@ def _channel(tx: Tx, device: Device) -> Channel:
     )
 
 
-def _channel_name(others: tuple[Channel, ...], device: Device) -> str:
+def _channel_name(others: list[tuple[str, str, int]], device: Device) -> str:
     """A phone is called by its model, which others of the account may be too."""
     kept = "".join(c for c in device.name if c.isprintable()).strip() or "phone"
-    taken = {other.name for other in others if other.id != device.id}
+    taken = {other for id_, other, _ in others if id_ != device.id}
     name, n = kept[: channels.MAX_NAME], 1
     while name in taken:
         n += 1
@@ -148,7 +148,7 @@ def rename(tx: Tx, account_id: str, device_id: str, name: str) -> Device:
     renamed = msgspec.structs.replace(known, name=name, updated_at=tx.now)
     tx.devices.save(renamed)
     channel = channels.known_channel(tx, account_id, device_id)
-    free = _channel_name(tx.channels.all(account_id), renamed)
+    free = _channel_name(tx.channels.places(account_id), renamed)
     tx.channels.save(msgspec.structs.replace(channel, name=free, updated_at=tx.now))
     return renamed
 

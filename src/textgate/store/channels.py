@@ -35,15 +35,34 @@ class Channels(Noun):
         )
 
     def get(self, account_id: str, channel_id: str) -> Channel | None:
-        return next((c for c in self.all(account_id) if c.id == channel_id), None)
+        """Return one, without opening what is sealed in the others."""
+        return self._tx.memo(
+            "channel", f"{account_id}/{channel_id}", lambda: self._one(account_id, channel_id)
+        )
 
     def all(self, account_id: str) -> tuple[Channel, ...]:
         """Return the account's channels in their order."""
         return self._tx.memo("channel", account_id, lambda: self._all(account_id))
 
+    def places(self, account_id: str) -> list[tuple[str, str, int]]:
+        """Return id, name and position of each channel of an account, in their order."""
+        rows = self._tx.all(
+            "SELECT id, name, position FROM channel WHERE account_id = :account"
+            " ORDER BY position, id",
+            {"account": account_id},
+        )
+        return [(row[0], row[1], row[2]) for row in rows]
+
     def ids(self) -> set[str]:
         """Return the ids of all channels of all accounts."""
         return {id_ for (id_,) in self._tx.all("SELECT id FROM channel")}
+
+    def _one(self, account_id: str, channel_id: str) -> Channel | None:
+        row = self._tx.one(
+            f"{CHANNEL.select} WHERE account_id = :account AND id = :id",
+            {"account": account_id, "id": channel_id},
+        )
+        return CHANNEL.read(row, self._tx.vault) if row else None
 
     def _all(self, account_id: str) -> tuple[Channel, ...]:
         rows = self._tx.all(

@@ -81,6 +81,13 @@ class Devices(Noun):
             {"account": account_id, "id": device_id},
         )
 
+    def in_account(self, account_id: str) -> int:
+        """Return how many phones an account has."""
+        row = self._tx.one(
+            "SELECT count(*) FROM device WHERE account_id = :account", {"account": account_id}
+        )
+        return int(row[0]) if row else 0
+
     def count(self) -> tuple[int, int]:
         """Return how many phones there are, and how many of them count as silent."""
         row = self._tx.one("SELECT count(*), count(offline_since) FROM device")
