@@ -31,8 +31,11 @@ NUMBER = "+12025550101"
 class HurriedClock(SystemClock):
     """The time of this machine; who sleeps wakes early."""
 
+    def __init__(self, hurry: int) -> None:
+        self._hurry = hurry
+
     async def sleep(self, ms: Milliseconds) -> None:
-        await asyncio.sleep(ms / 1000 / HURRY)
+        await asyncio.sleep(ms / 1000 / self._hurry)
 
 
 @dataclass
@@ -88,13 +91,15 @@ class Living:
 
 
 @contextlib.asynccontextmanager
-async def phones(folder: Path, server: str, **wanted: Any) -> AsyncIterator[Living]:
+async def phones(
+    folder: Path, server: str, *, hurry: int = HURRY, **wanted: Any
+) -> AsyncIterator[Living]:
     """Phones with their data in ``folder``; ``wanted`` are members of ``Plan``."""
     told: deque[Told] = deque(maxlen=10_000)
     wanted.setdefault("behaviour", Behaviour(seed=1))
     plan = Plan(data=folder, server=server, **wanted)
     reach = Reach(version=plan.behaviour.version)
-    async with open_cloud(plan, HurriedClock(), reach, told.append) as cloud:
+    async with open_cloud(plan, HurriedClock(hurry), reach, told.append) as cloud:
         task = asyncio.create_task(cloud.run())
         try:
             yield Living(cloud, told, task)
