@@ -10,9 +10,10 @@ from gateway_world import DAY_MS, World
 from textgate.domain.device import Device, DeviceEvent
 from textgate.domain.inbound import Attachment, Inbound
 from textgate.gateway.devices import Registration, register
-from textgate.gateway.inbox import Refresh, keep, refresh
+from textgate.gateway.inbox import MOST_WAITING, Refresh, keep, refresh
 from textgate.store.base import Tx
 
+HOUR_MS = 3_600_000
 BANK, WIFE = "Bank", "+41790000010"
 SINCE = int(datetime(2026, 1, 1, 12, 0, 0, 500_000, UTC).timestamp() * 1000)
 
@@ -237,6 +238,25 @@ async def test_every_phone_is_asked_or_the_one_that_is_named(world: World) -> No
     assert await asked(world, one, other) == [[TOLD], []]
     await world.write(lambda tx: refresh(tx, world.account, WANTED))
     assert await asked(world, one, other) == [[TOLD], [TOLD]]
+
+
+async def test_however_often_a_phone_out_of_reach_is_asked_it_is_little_to_keep(
+    world: World,
+) -> None:
+    one = await phone(world, "one")
+    hours = range(MOST_WAITING * 3)
+    for n in hours:
+        since = SINCE + n * HOUR_MS
+        kinds: Any = ("MMS",) if n == 3 else ()
+        wanted = Refresh(since=since, until=since + HOUR_MS, kinds=kinds, delivery="Disabled")
+        for _ in range(2):
+            await world.write(lambda tx, w=wanted: refresh(tx, world.account, w))  # type: ignore[misc]
+    [kept_for_it] = await asked(world, one)
+    assert len(kept_for_it) <= MOST_WAITING
+    found = [request for request in kept_for_it if request is not None]
+    assert min(request["since"] for request in found) == "2026-01-01T12:00:00Z"
+    assert max(request["until"] for request in found) == "2026-01-04T00:00:01Z"
+    assert {request.get("messageTypes") for request in found} == {None, "SMS,MMS"}
 
 
 async def test_the_end_of_time_can_be_asked_for(world: World) -> None:

@@ -21,6 +21,9 @@ SECOND_MS = 1_000
 LAST_SECOND = 253_402_300_799_000
 """Of the year 9999, which is the last that RFC 3339 can write."""
 
+MOST_WAITING = 20
+"""Requests that are kept for a phone out of reach; one more, and they become one."""
+
 
 def keep(
     tx: Tx,
@@ -90,10 +93,28 @@ class Refresh(msgspec.Struct, frozen=True, kw_only=True):
 
 def refresh(tx: Tx, account_id: str, wanted: Refresh, *, device_id: str | None = None) -> None:
     """Ask all phones of an account, or the one that is named, to read again."""
+    event = DeviceEvent.MESSAGES_EXPORT_REQUESTED
     for device in tx.devices.all(account_id):
-        if device_id in (None, device.id):
-            event = DeviceEvent.MESSAGES_EXPORT_REQUESTED
-            nudge(tx, account_id, device.id, event, _asked(wanted, device))
+        if device_id not in (None, device.id):
+            continue
+        asked = _asked(wanted, device)
+        notices = tx.devices.notices(account_id, device.id)
+        waiting = [one.data for one in notices if one.event is event and one.data is not None]
+        if len(waiting) >= MOST_WAITING and asked not in waiting:
+            tx.devices.end_notices(account_id, device.id, event)
+            asked = _all_of([*waiting, asked])
+        nudge(tx, account_id, device.id, event, asked)
+
+
+def _all_of(requests: list[dict[str, str]]) -> dict[str, str]:
+    """Return one request for all that was asked for, to be answered as the last one."""
+    kinds = [kind for one in requests for kind in one.get("messageTypes", "SMS").split(",")]
+    return {
+        **requests[-1],
+        "since": min(one["since"] for one in requests),
+        "until": max(one["until"] for one in requests),
+        "messageTypes": ",".join(dict.fromkeys(kinds)),
+    }
 
 
 def _asked(wanted: Refresh, device: Device) -> dict[str, str]:
