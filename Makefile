@@ -37,7 +37,7 @@ format: $(BIN)/.dev ## rewrite the files to the one style
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench: $(BIN)/.dev ## what a message costs, beside Kannel, and what a script costs; see docs/benchmarks.md
+bench: $(BIN)/.dev ## what a message costs, beside Kannel, a script, and phones; see docs/benchmarks.md
 	$(BIN)/python -m bench
 
 lock: $(BIN)/.dev ## write the pins anew from requirements/*.in

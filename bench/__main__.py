@@ -1,4 +1,4 @@
-"""`python -m bench`: runs in turn, of every peer and of scripts; then tables and one JSON file."""
+"""`python -m bench`: peers, scripts and phones in turn; then tables and one JSON file."""
 
 import argparse
 import asyncio
@@ -19,6 +19,8 @@ from bench.measure import Incomplete, Plan, Run, measure
 from bench.peers import Peer
 from bench.peers.kannel import Tuning, kannel
 from bench.peers.textgate import textgate
+from bench.phones import measure as phones
+from bench.phones import report as phone_report
 from bench.scripts import measure as scripts
 from bench.scripts import report as script_report
 from bench.toolchain import Missing, Tools, compile_tools
@@ -31,7 +33,10 @@ PEERS: dict[str, Callable[[], Peer]] = {
     "kannel-memory": lambda: kannel("kannel-memory", Tuning(in_memory=True)),
     "kannel-file": lambda: kannel("kannel-file", Tuning(store="file")),
 }
-PARTS = ("messages", "scripts")
+PARTS = ("messages", "scripts", "phones")
+PHONE_TURNS = 3
+"""At most: each takes half a minute."""
+QUICK_PHONES = phones.Plan(streams=200, seconds=3, messages=500)
 FAILURES = (Incomplete, TimeoutError, RuntimeError, OSError, subprocess.SubprocessError)
 RESULTS = Path(__file__).parent / "results"
 
@@ -43,6 +48,7 @@ class Wanted:
     parts: tuple[str, ...]
     plan: Plan
     scripts: scripts.Plan
+    phones: phones.Plan
     runs: int
     peers: tuple[str, ...]
     json: Path
@@ -51,7 +57,7 @@ class Wanted:
 def read(words: Sequence[str]) -> Wanted:
     """Parse the command line; ends the program on a wrong word."""
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    parser.add_argument("part", nargs="?", choices=PARTS, help="which part (both)")
+    parser.add_argument("part", nargs="?", choices=PARTS, help="which part (all)")
     parser.add_argument("--messages", type=int, default=20_000, help="of each run (20000)")
     parser.add_argument("--runs", type=int, default=5, help="of each peer, and of scripts (5)")
     parser.add_argument("--connections", type=int, default=200, help="kept alive (200)")
@@ -73,6 +79,7 @@ def read(words: Sequence[str]) -> Wanted:
     return Wanted(
         parts=(given.part,) if given.part else PARTS,
         scripts=scripts.Plan(sends=sends, process_sends=max(20, sends // 25)),
+        phones=QUICK_PHONES if given.quick else phones.Plan(),
         plan=Plan(messages=messages, connections=given.connections),
         runs=runs,
         peers=names,
@@ -155,6 +162,31 @@ def of_messages(wanted: Wanted, tools: Tools, console: Console) -> tuple[dict[st
     return report.document(runs, wanted.plan) if runs else {}, failures
 
 
+def of_phones(wanted: Wanted, console: Console) -> tuple[dict[str, Any], list[str]]:
+    """The part on phones, likewise."""
+    plan = wanted.phones
+    console.print(
+        f"{plan.streams:,} event streams, {plan.rate} messages/s for {plan.seconds} s; "
+        f"{plan.messages:,} messages by {plan.phones} phones",
+        highlight=False,
+        soft_wrap=True,
+    )
+    turns: list[phones.Turn] = []
+    failures: list[str] = []
+    for _ in range(min(wanted.runs, PHONE_TURNS)):
+        try:
+            turns.append(phones.measure(plan))
+        except FAILURES as problem:
+            failures.append(f"phones: {problem}")
+            console.print(failures[-1], style="red", markup=False, soft_wrap=True)
+            continue
+        console.print(phone_report.line(turns[-1]), highlight=False, soft_wrap=True)
+    if not turns:
+        return {}, failures
+    phone_report.show(console, turns, plan)
+    return {"phones": phone_report.document(turns, plan)}, failures
+
+
 def of_scripts(wanted: Wanted, tools: Tools, console: Console) -> tuple[dict[str, Any], list[str]]:
     """The part on scripts, likewise."""
     try:
@@ -190,7 +222,7 @@ def main(words: Sequence[str]) -> int:
     console = Console()
     wanted = read(words)
     try:
-        tools = compile_tools()
+        tools = None if wanted.parts == ("phones",) else compile_tools()
     except Missing as missing:
         console.print(f"[red]cannot measure:[/] {missing}", highlight=False, soft_wrap=True)
         return 2
@@ -199,8 +231,12 @@ def main(words: Sequence[str]) -> int:
     found: dict[str, Any] = {}
     failures: list[str] = []
     for part in wanted.parts:
-        of = of_messages if part == "messages" else of_scripts
-        document, failed = of(wanted, tools, console)
+        if tools is None or part == "phones":
+            document, failed = of_phones(wanted, console)
+        elif part == "messages":
+            document, failed = of_messages(wanted, tools, console)
+        else:
+            document, failed = of_scripts(wanted, tools, console)
         found |= document
         failures += failed
     if found:

@@ -43,15 +43,20 @@ def usage(roots: Iterable[int]) -> Usage:
             # The name in field 2 may hold blanks; the fields after it do not.
             fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
             ticks += sum(int(field) for field in fields[11:15])  # utime stime cutime cstime
-            memory += _peak_rss(pid)
+            memory += _memory(pid, "VmHWM")
             living += 1
     return Usage(ticks / TICKS, memory, living)
 
 
-def _peak_rss(pid: int) -> int:
-    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
-        if line.startswith("VmHWM:"):
-            return int(line.split()[1]) * 1024
+def rss(pid: int) -> int:
+    """Bytes of memory that a process has now."""
+    return _memory(pid, "VmRSS")
+
+
+def _memory(pid: int, line: str) -> int:
+    for found in Path(f"/proc/{pid}/status").read_text().splitlines():
+        if found.startswith(line + ":"):
+            return int(found.split()[1]) * 1024
     return 0
 
 

@@ -11,6 +11,8 @@ import pytest
 from bench import report
 from bench.measure import Incomplete, Plan, Run, measure
 from bench.peers.textgate import textgate
+from bench.phones import measure as phones
+from bench.phones import report as phone_report
 from bench.scripts import measure as scripts
 from bench.scripts import report as script_report
 from bench.scripts.ways import BY_SCRIPT, messages, stage
@@ -220,3 +222,42 @@ def test_the_verdict_on_scripts_says_met_or_by_how_much_it_is_missed() -> None:
 def test_one_slow_turn_does_not_move_the_median_of_scripts() -> None:
     found = script_report.medians([turn(2000, 50, 750), turn(10, 1, 9000), turn(2000, 50, 700)])
     assert (found.rates["worker"]["sends_per_second"], found.added_p50_ms) == (2000, 0.75)
+
+
+# --- phones ---
+
+
+def test_a_small_measurement_of_phones_has_every_figure(tmp_path: Path) -> None:
+    plan = phones.Plan(streams=8, rate=40, seconds=1, phones=2, messages=30, folder=tmp_path)
+    turn = phones.measure(plan)
+    assert (turn.streams, turn.woken, turn.sent) == (8, 40, 30)
+    assert 0 < turn.wake_p50_ms <= turn.wake_p99_ms <= turn.wake_max_ms
+    assert turn.rss_with_bytes > 2**20
+    assert turn.messages_per_second > 0
+    assert turn.cpu_ms_per_message > 0
+    assert list(tmp_path.iterdir()) == []
+
+
+PHONES = phones.Turn(
+    streams=1000,
+    rss_before_bytes=2**26,
+    rss_with_bytes=2**27,
+    kib_per_stream=30.0,
+    woken=2000,
+    wake_p50_ms=2.0,
+    wake_p99_ms=50.0,
+    wake_max_ms=60.0,
+    wake_cpu_share=0.3,
+    sent=3000,
+    messages_per_second=600.0,
+    cpu_ms_per_message=1.5,
+    others_cpu_share=0.0,
+)
+
+
+def test_the_verdict_on_phones_says_met_or_by_how_much_it_is_missed() -> None:
+    met = phone_report.verdict(phone_report.medians([PHONES]))
+    assert [text.rpartition(": ")[2] for text in met] == ["met", "met"]
+    worse = replace(PHONES, kib_per_stream=90.0, wake_p99_ms=200.0)
+    missed = phone_report.verdict(phone_report.medians([worse]))
+    assert [text.rpartition(": ")[2] for text in missed] == ["missed by 50%", "missed by 100%"]

@@ -42,6 +42,15 @@ def _program() -> Path:
 
 @contextmanager
 def _run(folder: Path, far: FarSide) -> Iterator[Running]:
+    with serve(folder) as (pid, [door]):
+        door.post("/v1/channels", _channel(far.provider.url("/provider")))
+        door.post("/3rdparty/v1/webhooks", {"url": far.hook.url("/hook"), "event": "sms:sent"})
+        yield Running((pid,), door.port, door.template(), {"version": _version()})
+
+
+@contextmanager
+def serve(folder: Path, *, accounts: int = 1) -> Iterator[tuple[int, list["Door"]]]:
+    """Run a server with its data in ``folder``: its process, and a door for each account."""
     port = free_port()
     # The caller's own settings must not colour the result.
     world = {name: value for name, value in os.environ.items() if not name.startswith("TEXTGATE_")}
@@ -51,20 +60,20 @@ def _run(folder: Path, far: FarSide) -> Iterator[Running]:
         "TEXTGATE_PORT": str(port),
         "TEXTGATE_ALLOW_ADDRESSES": "127.0.0.1",
     }
-    with (folder / "account.log").open("wb") as log:
-        words = [str(_program()), "account", "add", "--json"]
-        added = subprocess.run(words, env=world, stdout=subprocess.PIPE, stderr=log, check=True)
-    account = json.loads(added.stdout)
-    door = _Door(port, account["login"], account["password"])
+    doors = []
+    for _ in range(accounts):
+        with (folder / "account.log").open("ab") as log:
+            words = [str(_program()), "account", "add", "--json"]
+            added = subprocess.run(words, env=world, stdout=subprocess.PIPE, stderr=log, check=True)
+        account = json.loads(added.stdout)
+        doors.append(Door(port, account["login"], account["password"]))
     with (folder / "textgate.log").open("wb") as log:
         process = subprocess.Popen(
             [_program(), "serve"], env=world, stdout=log, stderr=log, cwd=folder
         )
     try:
-        wait_until(door.is_open, what="Textgate answers /health")
-        door.post("/v1/channels", _channel(far.provider.url("/provider")))
-        door.post("/3rdparty/v1/webhooks", {"url": far.hook.url("/hook"), "event": "sms:sent"})
-        yield Running((process.pid,), port, door.template(), {"version": _version()})
+        wait_until(doors[0].is_open, what="Textgate answers /health")
+        yield process.pid, doors
     finally:
         stop(process)
 
@@ -74,13 +83,14 @@ def _channel(url: str) -> dict[str, object]:
     return {"provider": "webhook", "name": "sink", "settings": settings}
 
 
-class _Door:
+class Door:
     """The server's HTTP side, as the benchmark needs it."""
 
     def __init__(self, port: int, login: str, password: str) -> None:
-        self._port = port
+        self.port = port
         word = base64.b64encode(f"{login}:{password}".encode()).decode()
-        self._headers = {"Authorization": f"Basic {word}", "Content-Type": "application/json"}
+        self.authorization = f"Basic {word}"
+        self._headers = {"Authorization": self.authorization, "Content-Type": "application/json"}
 
     def is_open(self) -> bool:
         return self._ask("GET", "/health")[0] == 200
@@ -94,12 +104,12 @@ class _Door:
         headers = "".join(f"{name}: {value}\r\n" for name, value in self._headers.items())
         body = '{"textMessage":{"text":"Your code is {id}"},"phoneNumbers":["+{number}"]}'
         return (
-            f"POST /3rdparty/v1/messages HTTP/1.1\r\nHost: 127.0.0.1:{self._port}\r\n"
+            f"POST /3rdparty/v1/messages HTTP/1.1\r\nHost: 127.0.0.1:{self.port}\r\n"
             f"User-Agent: bench\r\nAccept: */*\r\n{headers}\r\n{body}"
         ).encode()
 
     def _ask(self, method: str, path: str, body: bytes | None = None) -> tuple[int, bytes]:
-        line = http.client.HTTPConnection("127.0.0.1", self._port, timeout=10)
+        line = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
         try:
             line.request(method, path, body, self._headers)
             answer = line.getresponse()
