@@ -24,7 +24,8 @@ from textgate.domain.retry import RetryPolicy
 from textgate.domain.times import Milliseconds
 from textgate.engine.engine import Engine
 from textgate.gateway import channels, credentials
-from textgate.listening import allow_many_files, bound, url_of
+from textgate.gateway.phone_settings import unreachable
+from textgate.listening import allow_many_files, bound, is_alone, url_of
 from textgate.outbound.guard import Guard
 from textgate.outbound.http import HttpClient
 from textgate.outbound.script.deno import Deno
@@ -215,6 +216,8 @@ async def _run(
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    if why := unreachable(services.url, elsewhere=not is_alone(settings)):
+        log.info("phones call webhooks themselves", why=why)
     await engine.start()
     _spare_the_collector()
     server.on_started = lambda: announce(Started(url_of(settings, sock), settings.data, first))

@@ -46,9 +46,18 @@ def allow_many_files() -> None:
 
 def url_of(settings: Settings, sock: socket.socket) -> str:
     """Return where others reach this server, without a slash at the end."""
+    return url_at(settings, *sock.getsockname()[:2])
+
+
+def url_at(settings: Settings, host: str, port: int) -> str:
+    """The same, for a server that listens on ``host``."""
     if settings.public_url:
         return settings.public_url
-    host, port = sock.getsockname()[:2]
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - not bound, shown
     scheme = "https" if settings.tls_cert else "http"
     return f"{scheme}://{f'[{host}]' if ':' in host else host}:{port}"
+
+
+def is_alone(settings: Settings) -> bool:
+    """Whether nobody but this machine reaches the server, through a proxy neither."""
+    return settings.listens_on_loopback_only and not settings.trusted_proxies

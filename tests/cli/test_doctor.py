@@ -201,6 +201,26 @@ def test_listening_openly_without_tls_is_a_warning(textgate: Command, data: Path
 
 
 @pytest.mark.parametrize(
+    ("listens", "level", "said"),
+    [
+        ({}, "ok", "they send their events to http://127.0.0.1:"),
+        ({"TEXTGATE_HOST": "localhost"}, "ok", "http://127.0.0.1:"),
+        ({"TEXTGATE_HOST": "0.0.0.0"}, "warn", "no use to a phone on another one"),
+        ({"TEXTGATE_TRUSTED_PROXIES": "127.0.0.1"}, "warn", "no use to a phone on another one"),
+        ({"TEXTGATE_PUBLIC_URL": "https://sms.example.com"}, "ok", "https://sms.example.com"),
+        ({"TEXTGATE_PUBLIC_URL": "http://sms.example.com"}, "warn", "https:// addresses only"),
+    ],
+)
+def test_whether_phones_send_their_events_is_said(
+    textgate: Command, data: Path, listens: dict[str, str], level: str, said: str
+) -> None:
+    check = found(textgate, **listens)["phones"]
+    assert check["level"] == level
+    assert said in check["said"]
+    assert ("TEXTGATE_PUBLIC_URL" in check["cure"]) is (level == "warn")
+
+
+@pytest.mark.parametrize(
     ("url", "level"),
     [
         ("https://sms.example.com", "ok"),

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
-from textgate.cli import checks
+from textgate.cli import checks, phone_checks
 from textgate.cli.checks import Check, Level
 from textgate.cli.exits import Exit, Stop
 from textgate.cli.output import BAD, DOUBTFUL, GOOD, QUIET, Output
@@ -46,6 +46,7 @@ def _all(read_settings: "Callable[[], Settings]") -> Iterator[Check]:
     yield checks.server(settings)
     yield asyncio.run(checks.port(settings))
     yield from checks.reach(settings)
+    yield phone_checks.phones(settings)
     yield asyncio.run(checks.scripts(settings))
     if settings.tls_cert:
         yield checks.certificate(settings)

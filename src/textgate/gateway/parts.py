@@ -20,17 +20,23 @@ def telling(device: Device, policy: PhonePolicy, event: EventType, *, to_us: boo
 
     ``to_us``: it was the phone's own event, sent to us, that brought the news.
     """
+    tells_it = knows(device.app_version, event)
     per_part = policy.delivered_per_part and event is EventType.SMS_DELIVERED
-    if per_part and (to_us or device.tells_server):
+    if per_part and (to_us or (device.tells_server and tells_it)):
         return Telling.NOTHING
-    if not to_us and device.calls_webhooks and knows(device.app_version, event):
+    if not to_us and device.calls_webhooks and tells_it:
         return Telling.EVENT
     return Telling.ALL
 
 
 def waits_for_parts(device: Device, policy: PhonePolicy, message: Message) -> bool:
     """Whether a delivery report of this phone may be one of several that are still to come."""
-    return device.tells_server and not policy.delivered_per_part and message.parts > 1
+    return (
+        device.tells_server
+        and knows(device.app_version, EventType.SMS_DELIVERED)
+        and not policy.delivered_per_part
+        and message.parts > 1
+    )
 
 
 def count_part(tx: Tx, device: Device, recipient: Recipient) -> int:

@@ -21,8 +21,8 @@ UNREACHABLE = (
     " (TEXTGATE_PUBLIC_URL) to the https:// address of this server"
 )
 ELSEWHERE = (
-    "this server is known by an address of its own machine, and the phone is on another one: set"
-    " public_url (TEXTGATE_PUBLIC_URL)"
+    "this server knows itself by an address of its own machine only, which is no use to a phone on"
+    " another one: set public_url (TEXTGATE_PUBLIC_URL)"
 )
 
 
@@ -42,30 +42,30 @@ class Effective(msgspec.Struct, frozen=True):
     why: str | None = None
 
 
-def effective(policy: PhonePolicy, url: str, client: str | None = None) -> Effective:
+def effective(policy: PhonePolicy, url: str, *, elsewhere: bool) -> Effective:
     """Return who calls the webhooks for phones, with this server at ``url``.
 
-    ``client`` is the address of a phone, if it is about one: 127.0.0.1 is another place for it
-    than for us, unless it asks from this machine.
+    ``elsewhere``: the phone is, or may be, on another machine than the server.
     """
     if policy.webhook_delivery == "phone":
         return Effective("phone")
-    if why := unreachable(url):
-        return Effective("phone", why)
-    if client is not None and _own_machine(urlsplit(url).hostname) and not _own_machine(client):
-        return Effective("phone", ELSEWHERE)
-    return Effective("server")
+    why = unreachable(url, elsewhere=elsewhere)
+    return Effective("phone", why) if why else Effective("server")
 
 
-def unreachable(url: str) -> str | None:
-    """Say why a phone refuses to send its events to a server at ``url`` (A §4.10), or None."""
+def unreachable(url: str, *, elsewhere: bool) -> str | None:
+    """Say why a phone cannot send its events to a server at ``url`` (A §4.10), or None.
+
+    127.0.0.1 is another place for a phone that is ``elsewhere``.
+    """
     parts = urlsplit(url)
-    if parts.scheme == "https" or (parts.scheme == "http" and parts.hostname == "127.0.0.1"):
-        return None
-    return UNREACHABLE
+    if parts.scheme != "https" and (parts.scheme, parts.hostname) != ("http", "127.0.0.1"):
+        return UNREACHABLE
+    return ELSEWHERE if elsewhere and is_own_machine(parts.hostname) else None
 
 
-def _own_machine(host: str | None) -> bool:
+def is_own_machine(host: str | None) -> bool:
+    """Whether a name or an address means the machine on which it is said."""
     try:
         return ipaddress.ip_address(host or "").is_loopback
     except ValueError:

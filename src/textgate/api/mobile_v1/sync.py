@@ -1,6 +1,7 @@
 """The webhooks and the settings that a phone fetches (A §3.8)."""
 
 from typing import Any
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -9,7 +10,7 @@ from textgate.domain.app_version import knows
 from textgate.domain.device import Device, DeviceEvent
 from textgate.domain.event import EventType
 from textgate.domain.preferences import Document, Preferences
-from textgate.gateway.phone_settings import effective, known_account
+from textgate.gateway.phone_settings import effective, is_own_machine, known_account
 from textgate.store.base import Tx
 
 ALWAYS_TOLD = (
@@ -40,11 +41,11 @@ class PhoneWebhook(msgspec.Struct, rename="camel"):
 async def _webhooks(call: Call[None, None]) -> Answer:
     """The list replaces what the phone has. In one write, so that what is registered meanwhile is
     either in it or announced after it."""
-    device, url, client = call.device, call.services.url, call.client
+    device, url, elsewhere = call.device, call.services.url, _is_elsewhere(call)
 
     def fetch(tx: Tx) -> list[PhoneWebhook]:
         policy = known_account(tx, device.account_id).phones
-        to_us = effective(policy, url, client).delivery == "server"
+        to_us = effective(policy, url, elsewhere=elsewhere).delivery == "server"
         known = tx.devices.get(device.account_id, device.id) or device
         if (known.tells_server, known.calls_webhooks) != (to_us, not to_us):
             tx.devices.set_listener(
@@ -55,6 +56,19 @@ async def _webhooks(call: Call[None, None]) -> Answer:
         return [webhook for webhook in found if knows(known.app_version, webhook.event)]
 
     return Answer(200, await call.services.store.write(fetch))
+
+
+def _is_elsewhere(call: Call[None, None]) -> bool:
+    """Whether the phone is on another machine than the server. A proxy or a tunnel may hide its
+    address; the name that it asks for, and what proxies add, betray them."""
+    headers = call.headers
+    if "x-forwarded-for" in headers or "forwarded" in headers:
+        return True
+    try:
+        asked_for = urlsplit(f"//{headers.get('host', '')}").hostname
+    except ValueError:
+        return True
+    return not (is_own_machine(call.client) and is_own_machine(asked_for))
 
 
 def _ours(tx: Tx, device: Device, url: str) -> list[PhoneWebhook]:

@@ -4,10 +4,11 @@ from typing import Literal
 
 import msgspec
 
-from textgate.api.operation import Answer, Call, Operation
+from textgate.api.operation import Answer, Call, Operation, Services
 from textgate.domain.account import Scope
 from textgate.domain.device import MoveOnAfter, OfflineAfter, PhonePolicy
 from textgate.gateway.phone_settings import PolicyChanges, change, effective, policy_of
+from textgate.listening import is_alone
 
 
 class PhoneSettings(msgspec.Struct):
@@ -27,8 +28,8 @@ class PhoneSettings(msgspec.Struct):
     """A phone not heard of for so long counts as silent."""
 
 
-def _shown(policy: PhonePolicy, url: str) -> PhoneSettings:
-    found = effective(policy, url)
+def _shown(policy: PhonePolicy, services: Services) -> PhoneSettings:
+    found = effective(policy, services.url, elsewhere=not is_alone(services.settings))
     return PhoneSettings(
         webhook_delivery=policy.webhook_delivery,
         effective_webhook_delivery=found.delivery,
@@ -42,13 +43,13 @@ def _shown(policy: PhonePolicy, url: str) -> PhoneSettings:
 async def _get(call: Call[None, None]) -> Answer:
     account_id, services = call.account.id, call.services
     policy = await services.store.read(lambda tx: policy_of(tx, account_id))
-    return Answer(200, _shown(policy, services.url))
+    return Answer(200, _shown(policy, services))
 
 
 async def _change(call: Call[None, PolicyChanges]) -> Answer:
     account_id, services = call.account.id, call.services
     policy = await services.store.write(lambda tx: change(tx, account_id, call.body))
-    return Answer(200, _shown(policy, services.url))
+    return Answer(200, _shown(policy, services))
 
 
 OPERATIONS = (
