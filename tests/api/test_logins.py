@@ -1,6 +1,8 @@
 """Passwords and tokens over time: what is remembered, and when it ends."""
 
 import asyncio
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -138,6 +140,25 @@ async def test_a_flood_of_guesses_is_told_to_wait_and_harms_nobody_who_is_known(
         assert {answer.status_code for answer in answers} == {401, 503}
         refused = next(answer for answer in answers if answer.status_code == 503)
         assert refused.headers["Retry-After"] == "5"
+
+
+def test_a_password_that_cannot_be_checked_is_not_called_wrong() -> None:
+    """Such as for want of memory: the app of a phone that is told 401 registers anew."""
+    check = """
+import resource
+from argon2 import PasswordHasher
+from argon2.exceptions import VerificationError
+from textgate.gateway.credentials import verify_password
+hashed = PasswordHasher(time_cost=1, memory_cost=512 * 1024, parallelism=1).hash("password")
+taken = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
+resource.setrlimit(resource.RLIMIT_AS, (taken + 2**27, taken + 2**27))
+try:
+    print(verify_password(hashed, "password"))
+except VerificationError as fault:
+    print(type(fault).__name__)
+"""
+    done = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, timeout=60)
+    assert (done.stdout, done.stderr) == ("VerificationError\n", "")
 
 
 async def test_accounts_do_not_see_each_other(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import string
 from functools import cache
 
 from argon2 import PasswordHasher
-from argon2.exceptions import InvalidHashError, VerificationError
+from argon2.exceptions import InvalidHashError, VerifyMismatchError
 
 from textgate.domain.account import Account, Scope, Token
 from textgate.domain.errors import Conflict, Invalid, NotFound, Unauthenticated
@@ -59,12 +59,15 @@ def hash_password(password: str, *, least: int = PASSWORD_LENGTH) -> str:
 
 
 def verify_password(password_hash: str | None, password: str) -> bool:
-    """Whether ``password`` is the one of the hash; takes as long when there is no hash."""
+    """Whether ``password`` is the one of the hash; takes as long when there is no hash.
+
+    What keeps the check from being made (no memory) is raised: it does not make a password wrong.
+    """
     if len(password) > MAX_PASSWORD_LENGTH:
         password = ""
     try:
         _HASHER.verify(password_hash or _nobodys_hash(), password)
-    except (VerificationError, InvalidHashError):
+    except (VerifyMismatchError, InvalidHashError):
         return False
     return password_hash is not None
 
