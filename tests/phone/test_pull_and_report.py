@@ -192,7 +192,8 @@ async def test_a_report_is_given_up_after_ten_more_tries(
         await phone.until(lambda: phone.kinds("delivered"))
         await phone.until(lambda: phone.cloud.phones[0].uplink.reports.idle)  # type: ignore[union-attr]
         delivered = [r for r in reports(server.calls) if r["state"] == "Delivered"]
-        assert len(delivered) == RETRIES + 1
+        # One more if the news of it came while the first of them was on its way.
+        assert RETRIES + 1 <= len(delivered) <= RETRIES + 2
 
 
 async def test_what_nobody_acknowledged_is_reported_after_a_restart(

@@ -5,7 +5,8 @@ import contextlib
 import os
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,13 +22,18 @@ from textgate.clock import SystemClock
 from textgate.config import Settings
 from textgate.domain.errors import Invalid, TextgateError
 from textgate.domain.times import rfc3339
-from textgate.phone.cloud import Cloud, Plan, Told, open_cloud
+from textgate.phone.cloud import Plan, open_cloud
 from textgate.phone.ground import Reach
+from textgate.phone.local import FOLDER, LocalOptions
+from textgate.phone.local_phones import open_local_phones
+from textgate.phone.phones import Phones, Tell, Told
 from textgate.phone.script import Cue, read_line, read_lines
 from textgate.phone.sign_in import Refused
 
 if TYPE_CHECKING:
     from textgate.cli.phone_screen import Board, Screen
+
+Opening = Callable[[Tell], AbstractAsyncContextManager[Phones]]
 
 LOOK_S = 0.1
 """Between two looks at whether there is nothing to do."""
@@ -54,22 +60,42 @@ class Wanted:
     quiet: bool
 
 
-def run(plan: Plan, reach: Reach, wanted: Wanted, output: Output) -> None:
-    """Run the phones until they are idle, the time is over, or somebody ends them.
+def run_at_server(plan: Plan, reach: Reach, wanted: Wanted, output: Output) -> None:
+    """Run phones at a server until they are idle, the time is over, or somebody ends them.
 
     Stops with 1 if the server refused a phone, with 3 if none came to a server in its time.
     """
+    title = f"textgate phone   {plan.data}"
+
+    def opening(tell: Tell) -> AbstractAsyncContextManager[Phones]:
+        return open_cloud(plan, SystemClock(), reach, tell)
+
+    _run(_Show(opening, title, wanted, output), Settings(data=plan.data))
+
+
+def run_local(options: LocalOptions, wanted: Wanted, output: Output) -> None:
+    """Run a phone in local mode until it is idle, the time is over, or somebody ends it."""
+    title = f"textgate phone --local   {options.data}"
+
+    def opening(tell: Tell) -> AbstractAsyncContextManager[Phones]:
+        return open_local_phones(options, SystemClock(), tell)
+
+    _run(_Show(opening, title, wanted, output), Settings(data=options.data / FOLDER))
+
+
+def _run(show: "_Show", kept: Settings) -> None:
     logs.set_up(Settings(log_level="error"))
-    with database_told(Settings(data=plan.data).database):
-        uvloop.run(_Show(plan, reach, wanted, output).run())
+    with database_told(kept.database):
+        uvloop.run(show.run())
 
 
 class _Show:
     """The phones of one run, and who watches them."""
 
-    def __init__(self, plan: Plan, reach: Reach, wanted: Wanted, output: Output) -> None:
-        self._plan, self._reach, self._wanted, self._output = plan, reach, wanted, output
-        self._cloud: Cloud
+    def __init__(self, opening: Opening, title: str, wanted: Wanted, output: Output) -> None:
+        self._opening, self._title = opening, title
+        self._wanted, self._output = wanted, output
+        self._phones: Phones
         self._board: Board | None = None
         self._screen: Screen | None = None
         self._typing = Typing(self._typed)
@@ -82,11 +108,11 @@ class _Show:
     async def run(self) -> None:
         for number in (signal.SIGINT, signal.SIGTERM):
             asyncio.get_running_loop().add_signal_handler(number, self._stop.set)
-        async with open_cloud(self._plan, SystemClock(), self._reach, self._told) as self._cloud:
+        async with self._opening(self._told) as self._phones:
             with self._stage():
                 await self._until_the_end()
         bounded = self._wanted.for_s is not None or self._wanted.idle_s is not None
-        if bounded and not self._cloud.arrived():
+        if bounded and not self._phones.arrived():
             raise Stop(Exit.UNREACHABLE, f"no phone came to its server: {self._problem}")
 
     @contextlib.contextmanager
@@ -98,19 +124,9 @@ class _Show:
             if drawn:
                 from rich.console import Console
 
-                from textgate.cli.phone_screen import Board, Row, Screen
+                from textgate.cli.phone_screen import Board, Screen, rows_of
 
-                sim_names = [
-                    ", ".join(
-                        sim.carrier_name or f"SIM {sim.sim_number}" for sim in p.behaviour.sims
-                    )
-                    for p in self._cloud.phones
-                ]
-                rows = [
-                    Row(p.number, p.behaviour.model, sims, p.behaviour.battery)
-                    for p, sims in zip(self._cloud.phones, sim_names, strict=True)
-                ]
-                self._board = Board(f"textgate phone   {self._plan.data}", rows)
+                self._board = Board(self._title, rows_of(self._phones.behaviours))
                 self._board.typed = lambda: self._typing.line
                 console = Console(highlight=False, markup=False, emoji=False)
                 self._screen = stage.enter_context(Screen(self._board, console))
@@ -118,7 +134,7 @@ class _Show:
             yield
 
     async def _until_the_end(self) -> None:
-        living = asyncio.ensure_future(self._cloud.run())
+        living = asyncio.ensure_future(self._phones.run())
         playing = asyncio.ensure_future(self._play())
         drawing = asyncio.ensure_future(self._draw())
         idling = asyncio.ensure_future(self._idle(playing))
@@ -151,7 +167,7 @@ class _Show:
         while True:
             await asyncio.sleep(LOOK_S)
             quiet = loop.time() - self._last >= (self._wanted.idle_s or 0)
-            if quiet and playing.done() and self._air.empty and await self._cloud.idle():
+            if quiet and playing.done() and self._air.empty and await self._phones.idle():
                 return
 
     async def _play(self) -> None:
@@ -160,7 +176,7 @@ class _Show:
             return
         try:
             for n, cue in enumerate(_cues(self._wanted.incoming)):
-                await self._air.put(self._number(cue, n % self._plan.count + 1), cue)
+                await self._air.put(self._number(cue, n % len(self._phones.behaviours) + 1), cue)
         except Invalid as wrong:
             raise Stop(Exit.USAGE, f"{self._wanted.incoming}, {wrong.message}") from None
 
@@ -169,7 +185,7 @@ class _Show:
             if self._screen is None or self._board is None:
                 return
             if frame % FRAMES_A_COUNT == 0:
-                waiting = await self._cloud.waiting(self._board.most_rows)
+                waiting = await self._phones.waiting(self._board.most_rows)
                 for row, count in zip(self._board.rows, waiting, strict=False):
                     row.waiting = count
             self._screen.refresh()
@@ -183,7 +199,7 @@ class _Show:
         if happening.kind == "trouble":
             self._problem = happening.text
         fields = happening.fields
-        if happening.kind == "registered":
+        if happening.kind in ("registered", "answering"):
             fields = fields | self._fresh(told.phone)
         self._output.item(
             {
@@ -205,7 +221,7 @@ class _Show:
 
     def _fresh(self, number: int) -> dict[str, str]:
         """Show what a new registration brought, once; return it for a program."""
-        shown = self._cloud.to_show(number)
+        shown = self._phones.to_show(number)
         for name, value in shown.items():
             once = "   (shown this once)" if name in ("password", "signing_key") else ""
             self._say(f"  {name.replace('_', ' '):<12}{value}{once}", GOOD if once else QUIET)
@@ -233,13 +249,13 @@ class _Show:
         if command == "quit":
             self._stop.set()
         elif command == "ping":
-            for phone in self._cloud.phones:
-                self._air.spawn(self._cloud.ping(phone.number))
+            for number, _ in enumerate(self._phones.behaviours, 1):
+                self._air.spawn(self._phones.ping(number))
         elif command == "offline":
-            self._air.spawn(self._cloud.lose_network(_number(value, most=86_400) * 1_000))
+            self._air.spawn(self._phones.lose_network(_number(value, most=86_400) * 1_000))
         elif command == "battery":
             percent = _number(value, most=100)
-            self._cloud.set_battery(percent)
+            self._phones.set_battery(percent)
             for row in self._board.rows if self._board else ():
                 row.battery = percent
         else:
@@ -249,13 +265,13 @@ class _Show:
     def _number(self, cue: Cue, otherwise: int) -> int:
         """Raises ``Invalid``."""
         number = cue.phone or otherwise
-        if number > self._plan.count:
+        if number > len(self._phones.behaviours):
             raise Invalid(f"there is no phone #{number}")
         return number
 
     async def _receive(self, number: int, cue: Cue) -> None:
         try:
-            await self._cloud.receive(number, cue.incoming)
+            await self._phones.receive(number, cue.incoming)
         except TextgateError as wrong:
             self._say(f"an incoming message was lost: {wrong.message}")
 

@@ -11,8 +11,9 @@ from textgate.cli.output import Output
 
 if TYPE_CHECKING:
     from textgate.phone.behaviour import Behaviour
+    from textgate.phone.cloud import Plan
+    from textgate.phone.local import LocalOptions
     from textgate.phone.network import Outage
-    from textgate.phone.sign_in import SignIn
 
 OUTAGE_AFTER_S = 10.0
 """When the network is lost if nothing else was said."""
@@ -44,6 +45,9 @@ def phone(
     duplicate_reports: own.DuplicateReports = 0.0,
     shuffle_reports: own.ShuffleReports = False,
     offline: own.Offline = None,
+    local: own.Local = False,
+    host: own.Host = "127.0.0.1",
+    port: own.Port = 8080,
     for_s: own.ForS = None,
     until_idle: own.UntilIdle = None,
     quiet: own.Quiet = False,
@@ -57,52 +61,81 @@ def phone(
 
     Type +12025550101 Hello and such a message comes in; /help shows what else can be typed.
     """
-    from textgate.cli.phone import Wanted, run
-    from textgate.phone.cloud import Plan
+    from msgspec.structs import replace
+
+    from textgate.cli.phone import Wanted, run_at_server, run_local
     from textgate.phone.ground import Reach
     from textgate.phone.reports import ReportTrouble
 
+    wanted, output = Wanted(incoming, for_s, until_idle, quiet), Output(json=json)
     times, shares = (send_ms, deliver_ms), (failures, refuse, lose_receipts)
     behaviour = _behaviour(sim or [], battery, times, shares, passphrase, seed)
-    sign_in, where = _sign_in(server, code, user, password, private_token, count)
-    plan = Plan(
-        data=data,
-        server=where,
-        sign_in=sign_in,
-        count=count,
-        behaviour=behaviour,
-        reports=ReportTrouble(duplicates=duplicate_reports, shuffled=shuffle_reports),
-        outage=_outage(offline),
-    )
+    if local:
+        _check_alone(code, count)
+        face = (host, port, user, password)
+        return run_local(_local(data, face, behaviour, ca_file), wanted, output)
+    plan = _joining(data, server, code, user, password, private_token, count)
+    trouble = ReportTrouble(duplicates=duplicate_reports, shuffled=shuffle_reports)
+    plan = replace(plan, behaviour=behaviour, reports=trouble, outage=_outage(offline))
     allowed = allow_addresses or ()
     reach = Reach(allowed, insecure=insecure, ca_file=ca_file, version=behaviour.version)
-    run(plan, reach, Wanted(incoming, for_s, until_idle, quiet), Output(json=json))
+    return run_at_server(plan, reach, wanted, output)
 
 
-def _sign_in(
+def _local(
+    data: Path,
+    face: tuple[str, int, str | None, str | None],
+    behaviour: "Behaviour",
+    ca_file: Path | None,
+) -> "LocalOptions":
+    """``face``: where it answers, and to whom."""
+    from textgate.phone.local import LocalOptions
+
+    host, port, user, password = face
+    return LocalOptions(
+        data=data,
+        host=host,
+        port=port,
+        user=user,
+        password=password,
+        behaviour=behaviour,
+        ca_file=ca_file,
+    )
+
+
+def _check_alone(code: str | None, count: int) -> None:
+    if code is not None or count > 1:
+        raise Stop(Exit.USAGE, "--local is one phone without a server: no --code, no --count")
+
+
+def _joining(
+    data: Path,
     server: str | None,
     code: str | None,
     login: str | None,
     password: str | None,
     private_token: str | None,
     count: int,
-) -> "tuple[SignIn, str | None]":
-    """How the phones sign in, and where. Stop (2)."""
+) -> "Plan":
+    """How the phones join, and where. Stop (2)."""
     from textgate.domain.errors import Invalid
     from textgate.domain.pairing import read_pairing_text
+    from textgate.phone.cloud import Plan
     from textgate.phone.sign_in import SignIn
 
     if (login is None) != (password is None):
         raise Stop(Exit.USAGE, "--user and --password (TEXTGATE_PASSWORD) belong together")
-    if code is None:
-        return SignIn(private_token=private_token, login=login, password=password), server
-    if count > 1:
-        raise Stop(Exit.USAGE, "a one-time code is for one phone; --user is for several")
-    try:
-        invited = read_pairing_text(code)
-    except Invalid as wrong:
-        raise Stop(Exit.USAGE, f"--code: {wrong.message}") from None
-    return SignIn(private_token=private_token, code=invited.code), invited.server_url or server
+    how = SignIn(private_token=private_token, login=login, password=password)
+    if code is not None:
+        if count > 1:
+            raise Stop(Exit.USAGE, "a one-time code is for one phone; --user is for several")
+        try:
+            invited = read_pairing_text(code)
+        except Invalid as wrong:
+            raise Stop(Exit.USAGE, f"--code: {wrong.message}") from None
+        how = SignIn(private_token=private_token, code=invited.code)
+        server = invited.server_url or server
+    return Plan(data=data, server=server, sign_in=how, count=count)
 
 
 def _behaviour(

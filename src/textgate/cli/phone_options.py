@@ -122,6 +122,16 @@ Offline = Annotated[
     ),
 ]
 
+Local = Annotated[
+    bool,
+    _option("--local", help="Host the app's own API instead; no server at all.", panel=_LOCAL),
+]
+Host = Annotated[str, _option(help="Address to listen on.", metavar="ADDRESS", panel=_LOCAL)]
+Port = Annotated[
+    int,
+    _option(min=0, max=65_535, help="0 takes a free one.", metavar="PORT", panel=_LOCAL),
+]
+
 ForS = Annotated[
     float | None,
     _option("--for", min=0.1, help="End after so long.", metavar="SECONDS", panel=_LONG),

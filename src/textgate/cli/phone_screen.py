@@ -12,14 +12,16 @@ from rich.text import Text
 
 from textgate.cli.output import BAD, DOUBTFUL, GOOD, QUIET, STRONG, printable
 from textgate.domain.times import rfc3339
-from textgate.phone.cloud import Told
+from textgate.phone.behaviour import Behaviour
 from textgate.phone.happening import Kind
+from textgate.phone.phones import Told
 
 COUNTED = ("sent", "delivered", "failed", "received")
 STYLES: dict[Kind, str] = {
     "sent": GOOD,
     "delivered": GOOD,
     "connected": GOOD,
+    "answering": GOOD,
     "registered": GOOD,
     "received": "cyan",
     "failed": BAD,
@@ -46,6 +48,19 @@ class Row(msgspec.Struct):
     line: str = "registering"
     waiting: int = 0
     counts: Counter[str] = msgspec.field(default_factory=Counter)
+
+
+def rows_of(behaviours: Sequence[Behaviour]) -> list[Row]:
+    """Return the phones as they are at first."""
+    return [
+        Row(
+            number,
+            behaviour.model,
+            ", ".join(sim.carrier_name or f"SIM {sim.sim_number}" for sim in behaviour.sims),
+            behaviour.battery,
+        )
+        for number, behaviour in enumerate(behaviours, 1)
+    ]
 
 
 class Board:
@@ -117,8 +132,8 @@ def _note(row: Row, told: Told) -> None:
     row.device_id = told.device_id or row.device_id
     if kind in COUNTED:
         row.counts[kind] += 1
-    if kind in ("connected", "disconnected"):
-        row.line = "online" if kind == "connected" else "connecting"
+    if kind in ("connected", "disconnected", "answering"):
+        row.line = "connecting" if kind == "disconnected" else "online"
     elif kind == "network":
         row.line = "connecting" if fields.get("up") else "offline"
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -13,7 +13,6 @@ import msgspec
 from textgate.domain.account import Account
 from textgate.domain.device import SimCard
 from textgate.domain.errors import Invalid
-from textgate.domain.lifecycle import State
 from textgate.domain.pairing import PATH
 from textgate.domain.times import Clock, Milliseconds
 from textgate.outbound.http import Failure, Reply
@@ -26,10 +25,10 @@ from textgate.phone.happening import Happening, Kind, webhook_called
 from textgate.phone.incoming import Incoming
 from textgate.phone.mobile_api import MobileApi
 from textgate.phone.network import Outage
+from textgate.phone.phones import Tell, Told, count_waiting, owes_nothing
 from textgate.phone.reports import ReportTrouble
 from textgate.phone.sign_in import Joining, SignIn
 from textgate.phone.uplink import Uplink
-from textgate.store.base import Tx
 
 HERE = "http://127.0.0.1:8080"
 MOST_PHONES = 1_000
@@ -46,17 +45,6 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     behaviour: Behaviour = Behaviour()
     reports: ReportTrouble = ReportTrouble()
     outage: Outage | None = None
-
-
-class Told(msgspec.Struct, frozen=True):
-    """What happened, and on which phone; 0: it is about all of them."""
-
-    phone: int
-    device_id: str | None
-    happening: Happening
-
-
-Tell = Callable[[Told], None]
 
 
 def server_base(text: str, *, insecure: bool) -> str:
@@ -100,6 +88,11 @@ class Cloud:
         self.phones: list[Phone] = []
         self.network = ground.network
 
+    @property
+    def behaviours(self) -> Sequence[Behaviour]:
+        """How each phone is, the first one first."""
+        return [phone.behaviour for phone in self.phones]
+
     async def prepare(self) -> None:
         """Make the accounts of the phones in their own store."""
         numbers = range(1, self._plan.count + 1)
@@ -130,7 +123,7 @@ class Cloud:
         """Nothing is under way on any phone, and nothing is owed to a server or a webhook."""
         if not all(phone.idle for phone in self.phones):
             return False
-        return await self._ground.store.read(_owes_nothing)
+        return await self._ground.store.read(owes_nothing)
 
     async def receive(self, number: int, incoming: Incoming) -> None:
         """An SMS comes in on the phone of this number, once it is registered."""
@@ -173,7 +166,9 @@ class Cloud:
     async def waiting(self, most: int) -> list[int]:
         """Return how many messages wait on each of the first phones, ``most`` of them."""
         accounts = [phone.account_id for phone in self.phones[:most]]
-        return await self._ground.store.read(lambda tx: [_waiting(tx, each) for each in accounts])
+        return await self._ground.store.read(
+            lambda tx: [count_waiting(tx, each) for each in accounts]
+        )
 
     async def _base(self) -> str:
         if self._plan.server is not None:
@@ -303,14 +298,3 @@ def _counted(sim: SimCard, number: int) -> SimCard:
     if own is None or not own.removeprefix("+").isdigit():
         return sim
     return msgspec.structs.replace(sim, phone_number=f"+{int(own[1:]) + 10 * (number - 1)}")
-
-
-def _waiting(tx: Tx, account_id: str) -> int:
-    _, count = tx.messages.page(
-        account_id, since=0, until=tx.now + 1, state=State.PENDING, limit=0, offset=0
-    )
-    return count
-
-
-def _owes_nothing(tx: Tx) -> bool:
-    return not tx.recipients.lanes() and not tx.deliveries.lanes()

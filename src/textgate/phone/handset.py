@@ -42,6 +42,7 @@ class Handset:
         tell: Callable[[Happening], None],
     ) -> None:
         self._own = Own(store, clock, account_id, device_id)
+        self.account_id = account_id
         self._clock, self._tell = clock, tell
         self.behaviour = behaviour
         """What is asked of its battery and connection may change while it runs."""

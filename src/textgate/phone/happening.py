@@ -22,6 +22,7 @@ Kind = Literal[
     "settings",
     "trouble",
     "connected",
+    "answering",
     "disconnected",
     "fetched",
     "reported",

@@ -91,8 +91,9 @@ class Local:
         handset: Handset,
         answering: Answering,
     ) -> None:
-        self._options, self._ground, self._api, self._sock = options, ground, api, sock
+        self._options, self.ground, self._api, self._sock = options, ground, api, sock
         self.handset, self.answering = handset, answering
+        self.account_id = handset.account_id
 
     async def run(self) -> None:
         """Answer, send and receive until cancelled."""
