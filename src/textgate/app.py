@@ -183,33 +183,8 @@ async def _run(
     announce: Callable[[Started], None],
 ) -> int:
     clock = SystemClock()
-    engine = Engine(
-        store,
-        clock,
-        outside.http,
-        outside.guard,
-        outside.scripts,
-        policy=RetryPolicy(settings.channel_retry_waits),
-        channel_concurrency=settings.channel_concurrency,
-        webhook_concurrency=settings.webhook_concurrency,
-        webhook_concurrency_total=settings.webhook_concurrency_total,
-        webhook_jitter=settings.webhook_jitter,
-        retention=settings.retention,
-        push_relay_url=settings.push_relay_url,
-    )
-    services = Services(
-        store=store,
-        settings=settings,
-        guard=outside.guard,
-        http=outside.http,
-        scripts=outside.scripts,
-        desk=outside.desk,
-        clock=clock,
-        exposition=telemetry.exposition,
-        url=url_of(settings, sock),
-        jwt_secret=kept_secret(settings, "jwt_secret"),
-        forward_pushes=engine.relay.forward if engine.relay and settings.push_relay_open else None,
-    )
+    engine = _engine(settings, store, outside, clock)
+    services = _services(settings, store, outside, clock, engine, url_of(settings, sock))
     server = HttpServer(uvicorn_config(settings, build_api(services)))
     # Last of what can fail: its password is shown once.
     first = await AccountBook(store, outside.guard).first()
@@ -237,6 +212,48 @@ async def _run(
     await engine.stop(max(PATIENCE_AT_END_S, end - loop.time()))
     log.info("stopped")
     return 0
+
+
+def _engine(
+    settings: Settings, store: SqliteStore, outside: _Outside, clock: SystemClock
+) -> Engine:
+    return Engine(
+        store,
+        clock,
+        outside.http,
+        outside.guard,
+        outside.scripts,
+        policy=RetryPolicy(settings.channel_retry_waits),
+        channel_concurrency=settings.channel_concurrency,
+        webhook_concurrency=settings.webhook_concurrency,
+        webhook_concurrency_total=settings.webhook_concurrency_total,
+        webhook_jitter=settings.webhook_jitter,
+        retention=settings.retention,
+        push_relay_url=settings.push_relay_url,
+    )
+
+
+def _services(
+    settings: Settings,
+    store: SqliteStore,
+    outside: _Outside,
+    clock: SystemClock,
+    engine: Engine,
+    url: str,
+) -> Services:
+    return Services(
+        store=store,
+        settings=settings,
+        guard=outside.guard,
+        http=outside.http,
+        scripts=outside.scripts,
+        desk=outside.desk,
+        clock=clock,
+        exposition=telemetry.exposition,
+        url=url,
+        jwt_secret=kept_secret(settings, "jwt_secret"),
+        forward_pushes=engine.relay.forward if engine.relay and settings.push_relay_open else None,
+    )
 
 
 def _spare_the_collector() -> None:
