@@ -304,7 +304,7 @@ async def test_the_owner_hears_of_refusals_once_an_hour_for_each_kind(world: Wor
         "sms:sent",
         "sms:received",
     ]
-    assert {entry.context["device"] for entry in entries} == {device.id}
+    assert {entry.context["deviceId"] for entry in entries} == {device.id}
 
 
 # Signs of life

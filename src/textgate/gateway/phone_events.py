@@ -95,7 +95,11 @@ def refused(tx: Tx, device: Device, event: EventType, why: Invalid) -> None:
             "WARN",
             "phones",
             "An event from a phone was refused",
-            {"device": device.id, "event": event, "reason": why.message},
+            {
+                "deviceId": device.id,
+                "event": event,
+                "reason": ": ".join(filter(None, (why.field, why.message))),
+            },
         )
 
 
