@@ -1,9 +1,12 @@
 """``textgate phone`` as a process of its own, and what it tells in lines of JSON."""
 
+import hashlib
+import hmac
 import json
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,6 +14,7 @@ from typing import Any
 
 from system_world import environment
 
+from textgate.testing.receiver import Call
 from textgate.testing.server import Server
 
 WAIT_S = 30.0
@@ -127,3 +131,11 @@ def phone_of(server: Server, folder: Path, *options: str) -> Iterator[Terminal]:
     with terminal(folder, "--server", server.url, *quick, *options, **account) as phone:
         phone.wait_for("connected")
         yield phone
+
+
+def is_signed(call: Call, key: str) -> bool:
+    """Check the signature of the original (A §4.5)."""
+    moment = call.headers["X-Timestamp"]
+    assert abs(int(moment) - time.time()) < 60
+    expected = hmac.new(key.encode(), call.body + moment.encode(), hashlib.sha256).hexdigest()
+    return hmac.compare_digest(call.headers["X-Signature"], expected)
