@@ -106,9 +106,16 @@ def _relay(
 
 @asynccontextmanager
 async def serving(
-    folder: Path, *groups: Group, channel: bool = True, **settings: Any
+    folder: Path,
+    *groups: Group,
+    channel: bool = True,
+    limit_concurrency: int | None = None,
+    **settings: Any,
 ) -> AsyncIterator[Served]:
-    """Serve ``groups`` (all by default) to an account, with a simulator channel if asked for."""
+    """Serve ``groups`` (all by default) to an account, with a simulator channel if asked for.
+
+    ``limit_concurrency``: so many connections and no more (uvicorn's).
+    """
     clock = FakeClock()
     store = SqliteStore(folder / "textgate.db", clock, VAULT)
     configured = Settings(data=folder, **settings)
@@ -133,7 +140,7 @@ async def serving(
     )
     account = await store.write(lambda tx: credentials.add_account(tx, password_hash=PASSWORD_HASH))
     try:
-        async with _listening(services, groups, sock):
+        async with _listening(services, groups, sock, limit_concurrency):
             served = Served(f"http://127.0.0.1:{port}", store, clock, services, account)
             if channel:
                 await served.add_channel()
@@ -147,7 +154,10 @@ async def serving(
 
 @asynccontextmanager
 async def _listening(
-    services: Services, groups: tuple[Group, ...], sock: socket.socket
+    services: Services,
+    groups: tuple[Group, ...],
+    sock: socket.socket,
+    limit_concurrency: int | None,
 ) -> AsyncIterator[None]:
     config = uvicorn.Config(
         build_api(services, *groups),
@@ -157,6 +167,7 @@ async def _listening(
         log_config=None,
         access_log=False,
         server_header=False,
+        limit_concurrency=limit_concurrency,
     )
     config.load()
     # uvicorn's protocol without its server, whose stop waits for a tick of a tenth of a second.

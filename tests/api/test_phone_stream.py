@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -345,6 +345,24 @@ async def test_streams_are_counted_and_what_they_told(served: Served) -> None:
     shown = telemetry.exposition().decode()
     assert "textgate_phone_streams 0.0" in shown
     assert 'textgate_phone_events_sent_total{event="SettingsUpdated",way="stream"}' in shown
+
+
+async def test_phones_that_listen_leave_room_for_requests(tmp_path: Path) -> None:
+    async with serving(tmp_path, mobile_v1.GROUP, limit_concurrency=3) as served:
+        phones = [await served.add_phone() for _ in range(6)]
+        async with AsyncExitStack() as open_streams:
+            for phone in phones:
+                await open_streams.enter_async_context(listening(served, phone))
+            async with served.client() as client:
+                assert (await client.get("/health")).status_code == 200
+        await until(lambda: served.services.lines.count == 0)
+        async with AsyncExitStack() as idle:
+            statuses = []
+            for _ in range(4):
+                client = await idle.enter_async_context(served.client())
+                statuses.append((await client.get("/health")).status_code)
+        assert statuses[0] == 200
+        assert statuses[-1] == 503
 
 
 async def test_so_many_phones_and_no_more(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

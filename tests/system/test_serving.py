@@ -209,9 +209,10 @@ def test_after_a_message_the_metrics_tell_of_it_with_the_labels_that_their_page_
         assert api.post(MESSAGES, json=message_to(DELIVERED, REFUSED)).status_code == 202
         receiver.wait_for(1)
         rows = documented_metrics()
-        # Nothing is late here, and there is no script.
+        # Nothing is late here, and there are no script and no phone.
         wanted = {name for name in rows if not name.startswith("textgate_script_")}
         wanted -= {"textgate_late_results_total"}
+        wanted -= {"textgate_phone_events_sent_total", "textgate_time_to_phone_seconds"}
 
         def told() -> dict[str, set[str]] | None:
             found = counted(api)

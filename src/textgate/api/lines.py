@@ -59,6 +59,7 @@ class Lines:
         self.count = 0
         """How many are open."""
         self._ticker: asyncio.Task[None] | None = None
+        telemetry.PHONE_STREAMS.set(0)
 
     @property
     def full(self) -> bool:
