@@ -128,6 +128,7 @@ class _Show:
 
                 self._board = Board(self._title, rows_of(self._phones.behaviours))
                 self._board.typed = lambda: self._typing.line
+                self._board.where = self._phones.where
                 console = Console(highlight=False, markup=False, emoji=False)
                 self._screen = stage.enter_context(Screen(self._board, console))
             stage.enter_context(watched(self._typing, drawn=drawn))

@@ -31,6 +31,8 @@ STYLES: dict[Kind, str] = {
     "webhook": QUIET,
     "settings": QUIET,
 }
+LOW = 15
+"""Percent: a battery that needs charging."""
 KEPT = 200
 """Happenings; a screen shows the last few."""
 MARGIN = 8
@@ -41,7 +43,6 @@ class Row(msgspec.Struct):
     """One phone as it is shown."""
 
     number: int
-    name: str
     sims: str
     battery: int
     device_id: str = "…"
@@ -55,7 +56,6 @@ def rows_of(behaviours: Sequence[Behaviour]) -> list[Row]:
     return [
         Row(
             number,
-            behaviour.model,
             ", ".join(sim.carrier_name or f"SIM {sim.sim_number}" for sim in behaviour.sims),
             behaviour.battery,
         )
@@ -69,13 +69,24 @@ class Board:
     def __init__(self, title: str, rows: Sequence[Row]) -> None:
         self.title, self.rows = title, list(rows)
         self.typed: Callable[[], str] = str
+        """What stands in the line that is being typed."""
+        self.where: Callable[[], str] = str
+        """The address of the server, or of the phone itself."""
+        self._happened = 0
         self._last: deque[Told] = deque(maxlen=KEPT)
 
     def note(self, told: Told) -> None:
         """Something happened."""
+        self._happened += 1
         self._last.append(told)
         for row in self.rows if told.phone == 0 else self.rows[told.phone - 1 : told.phone]:
             _note(row, told)
+
+    @property
+    def version(self) -> object:
+        """What is on the screen: the same version is the same picture."""
+        rows = tuple((row.waiting, row.battery) for row in self.rows)
+        return (self._happened, rows, self.typed(), self.where())
 
     @property
     def most_rows(self) -> int:
@@ -88,7 +99,8 @@ class Board:
         most_rows = min(self.most_rows, max(1, room // 2))
         shown, more = self.rows[:most_rows], len(self.rows) - most_rows
         lines = room - len(shown) - (more > 0)
-        parts: list[RenderableType] = [Text(self.title, STRONG, overflow="ellipsis", no_wrap=True)]
+        title = Text.assemble((self.title, STRONG), ("   ", ""), (self.where(), QUIET))
+        parts: list[RenderableType] = [title]
         parts.append(_phones(shown))
         if more > 0:
             parts.append(Text(f"  … and {more} more phones", QUIET))
@@ -107,6 +119,7 @@ class Screen:
     def __init__(self, board: Board, console: Console) -> None:
         self._board, self._console = board, console
         self._live = Live(console=console, auto_refresh=False, vertical_overflow="crop")
+        self._shown: object = None
 
     def __enter__(self) -> "Screen":
         self._live.start()
@@ -117,8 +130,12 @@ class Screen:
         self._live.stop()
 
     def refresh(self) -> None:
-        """Draw it as it is now."""
+        """Draw it as it is now, unless it is on the screen already."""
         size = self._console.size
+        wanted = (self._board.version, size)
+        if wanted == self._shown:
+            return
+        self._shown = wanted
         self._live.update(self._board.draw(size.width, size.height), refresh=True)
 
     def say(self, text: str, style: str = "") -> None:
@@ -140,15 +157,19 @@ def _note(row: Row, told: Told) -> None:
 
 def _phones(rows: Sequence[Row]) -> Table:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for heading in ("#", "phone", "id", "line", "battery", "SIMs", "waiting", *COUNTED):
-        numeric = heading in ("#", "battery", "waiting", *COUNTED)
-        table.add_column(heading, justify="right" if numeric else "left", no_wrap=True)
+    for heading in ("#", "id", "line", "SIMs", "battery", "queue", *COUNTED):
+        numeric = heading in ("battery", "queue", *COUNTED)
+        # A narrow terminal takes the room from the ids alone.
+        least = 1 if heading == "id" else len(heading)
+        table.add_column(
+            heading, justify="right" if numeric else "left", no_wrap=True, min_width=least
+        )
     for row in rows:
         line = Text(row.line, GOOD if row.line == "online" else DOUBTFUL)
-        battery = Text(f"{row.battery} %", BAD if row.battery < 15 else "")
+        battery = Text(f"{row.battery} %", BAD if row.battery < LOW else "")
         counts = [str(row.counts[kind]) for kind in COUNTED]
-        start = (str(row.number), row.name, row.device_id)
-        table.add_row(*start, line, battery, row.sims, str(row.waiting), *counts)
+        start = (str(row.number), row.device_id, line, row.sims, battery)
+        table.add_row(*start, str(row.waiting), *counts)
     return table
 
 

@@ -138,6 +138,10 @@ class Cloud:
         if phone.handset is not None:
             await phone.handset.ping()
 
+    def where(self) -> str:
+        """The base of the server's device API; empty while no phone is registered."""
+        return next((phone.member.server for phone in self.phones if phone.member), "")
+
     def arrived(self) -> bool:
         """Whether any phone came to its server."""
         return any(phone.member for phone in self.phones)

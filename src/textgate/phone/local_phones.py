@@ -27,6 +27,9 @@ class LocalPhones:
     async def run(self) -> None:
         await self._local.run()
 
+    def where(self) -> str:
+        return self._local.answering.url
+
     def arrived(self) -> bool:
         return True
 

@@ -36,6 +36,10 @@ class Phones(Protocol):
         """Go on until cancelled."""
         ...
 
+    def where(self) -> str:
+        """The address of their server, or their own; empty while there is none."""
+        ...
+
     def arrived(self) -> bool:
         """Whether any of them can be reached."""
         ...
