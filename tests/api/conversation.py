@@ -36,6 +36,7 @@ PATTERNS = {
 }
 _PLACE = re.compile(r"\{\{([\w. ]+)\}\}")
 EVENTS = ("wait", "phone", "received")
+ON_A_PHONE = ("reaches", "sms", "behave", "log", "inbox", "told")
 """Changes of the scene that happen while it is played."""
 _MORE = "..."
 
@@ -74,7 +75,7 @@ def _read(conversation: Conversation, text: str) -> Conversation:
     for kind, lines in _blocks(text):
         if kind == "!":
             for line in lines:
-                if line.partition(" ")[0] in EVENTS:
+                if line.partition(" ")[0] in EVENTS + ON_A_PHONE:
                     conversation.turns.append(("!", Said(line)))
                 else:
                     conversation.scene.append(line)

@@ -100,7 +100,10 @@ def apply(tx: Tx, account_id: str, stored: Document, patch: LocalPreferences) ->
     kept sealed. A server's address that is no https is passed over, as the app does it.
     """
     typed = _take_typed(patch)
-    document = merge(stored, patch)
+    try:
+        document = merge(stored, patch)
+    except Invalid as wrong:
+        raise Invalid(f"Invalid request: {wrong.field} {wrong.message}") from None
     signing_key = typed.pop(("webhooks", "signing_key"), None)
     if signing_key:
         tx.accounts.rotate_secret(account_id, signing_key, tx.now)
