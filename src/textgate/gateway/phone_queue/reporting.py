@@ -16,7 +16,7 @@ from textgate.gateway.parts import telling, waits_for_parts
 from textgate.gateway.phone_queue.fetching import hold, room
 from textgate.gateway.phone_queue.shapes import NumberReport, Report
 from textgate.gateway.route import policy_of
-from textgate.gateway.settle import MAX_DETAIL
+from textgate.gateway.settle import ERROR_TEXT, MAX_DETAIL
 from textgate.gateway.transition import record
 from textgate.store.base import Tx
 
@@ -126,7 +126,7 @@ def _tell(
     else:
         new = _ended(tx, device, message, old, state, told.error)
     _store(tx, device, message, old, new, policy, at=at, said=told.said)
-    return state
+    return new.state
 
 
 def _await_parts(
@@ -190,13 +190,16 @@ def _ended(
     error = error or ("Unknown" if state is State.FAILED else None)
     error = error[:MAX_DETAIL] if error else None
     tx.phone_queues.end_try(old, device.id, OUTCOME_OF[state], reason, error)
+    doubt = old.uncertain and tx.phone_queues.in_doubt(old)
+    if doubt and state is State.CANCELLED:  # by this phone; another had it before
+        state, reason, error = State.FAILED, Reason.UNKNOWN, ERROR_TEXT[Reason.UNKNOWN]
     return msgspec.structs.replace(
         old,
         state=state,
         lane=device.id,
         due_at=None,
         holder=None,
-        uncertain=old.uncertain and tx.phone_queues.in_doubt(old),
+        uncertain=doubt,
         provider_ref=message.id,
         reason=reason,
         error=error,
