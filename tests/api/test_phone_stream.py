@@ -295,6 +295,32 @@ async def test_a_removed_phone_is_hung_up_at_once(served: Served) -> None:
         assert await stays.block() == ENQUEUED
 
 
+async def test_a_phone_removed_while_it_connects_is_refused_or_hung_up(served: Served) -> None:
+    ends = set()
+    for turns in range(0, 120, 3):
+        phone = await served.add_phone()
+
+        async def remove(phone: Registered = phone, turns: int = turns) -> None:
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            await served.store.write(
+                lambda tx: devices.remove(tx, served.account.id, phone.device.id)
+            )
+
+        happening = asyncio.create_task(remove())
+        headers = {"Authorization": f"Bearer {phone.token}"}
+        async with (
+            served.client(auth=None, headers=headers) as client,
+            client.stream("GET", "/mobile/v1/events") as answer,
+            asyncio.timeout(PATIENCE_S),
+        ):
+            ends.add(answer.status_code)
+            async for _ in answer.aiter_bytes():
+                pass
+        await happening
+    assert ends <= {200, 401}
+
+
 async def test_the_phones_of_a_removed_account_are_hung_up_at_once(served: Served) -> None:
     account = await served.add_account()
     phone = await served.add_phone(account_id=account.id)
