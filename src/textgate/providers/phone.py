@@ -15,12 +15,12 @@ class Settings:
 
     max_pending: Annotated[int, Meta(ge=0, le=1_000_000)] = setting(
         "Most waiting messages",
-        help="A phone with so many unfinished messages gets no more; 0: no limit.",
+        help="A phone with so many messages that it has not reported on gets no more; 0: no limit.",
         default=0,
     )
     max_pending_age_s: Annotated[int, Meta(ge=0, le=30 * 86_400)] = setting(
         "Oldest waiting message",
-        help="A phone whose oldest message waits for longer (seconds) gets no more; 0: no limit.",
+        help="If its oldest such message waits for longer (seconds), it gets no more; 0: no limit.",
         default=0,
     )
     max_failed: Annotated[int, Meta(ge=0, le=1_000)] = setting(
