@@ -24,7 +24,7 @@ class EventType(StrEnum):
     # Of the server itself, about its phones; no phone knows these two.
     DEVICE_OFFLINE = "device:offline"
     DEVICE_ONLINE = "device:online"
-    # Newer, of phones only (A §4.1): may be registered; nothing of ours fires them.
+    # Newer, of phones only (A §4.1): may be registered; what a batch holds is told one by one.
     SMS_BATCH_RECEIVED = "sms:batch:received"
     SMS_BATCH_DATA_RECEIVED = "sms:batch:data-received"
     MMS_BATCH_RECEIVED = "mms:batch:received"
