@@ -53,6 +53,32 @@ async def test_what_an_account_changes_is_kept(store: SqliteStore) -> None:
     assert found == (changed, changed)
 
 
+async def test_an_account_may_get_another_login(store: SqliteStore) -> None:
+    await store.write(lambda tx: (tx.accounts.add(ACCOUNT), tx.accounts.set_login("acc", "other")))
+    found = await store.read(lambda tx: [tx.accounts.by_login(n) for n in ("LOGIN1", "other")])
+    assert found == [None, like(ACCOUNT, login="other")]
+
+
+async def test_how_many_messages_reached_a_state_since(store: SqliteStore) -> None:
+    """The moment itself is not in it: a minute after, the minute is over."""
+
+    def make(tx: Tx) -> None:
+        for n, at in enumerate((100, 200, 300)):
+            tx.messages.add(like(MESSAGE, id=f"m{n}"))
+            tx.messages.reach("acc", f"m{n}", State.PROCESSED, at)
+        tx.messages.add(like(MESSAGE, account_id="other", id="m"))
+        tx.messages.reach("other", "m", State.PROCESSED, 400)
+
+    await store.write(make)
+    found = await store.read(
+        lambda tx: [
+            tx.messages.reached_since("acc", state, since)
+            for state, since in ((State.PROCESSED, 100), (State.PROCESSED, 300), (State.FAILED, 0))
+        ]
+    )
+    assert found == [(2, 300), (0, None), (0, None)]
+
+
 async def test_a_refresh_token_is_used_once_and_an_access_token_never(
     store: SqliteStore, clock: FakeClock
 ) -> None:

@@ -39,15 +39,19 @@ def judge(
     *,
     attempt: int,
     dice: float,
+    heeds: bool = True,
 ) -> Verdict:
-    """Return what follows; ``status`` None means that no answer came. ``attempt`` from 1."""
+    """Return what follows; ``status`` None means that no answer came. ``attempt`` from 1.
+
+    ``heeds``: whether 410 and ``Retry-After`` are heeded. The app heeds neither (A §4.7).
+    """
     if status is not None and 200 <= status < 300:
         return Told()
-    if status == GONE:
+    if heeds and status == GONE:
         return Disable()
     wait = policy.wait(attempt, dice)
     if wait is None:
         return Dead()
-    if status in LISTENED_TO and retry_after_s:
+    if heeds and status in LISTENED_TO and retry_after_s:
         wait = max(wait, min(timedelta(seconds=retry_after_s), timedelta(days=1)))
     return Again(wait)

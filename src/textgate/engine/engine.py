@@ -37,6 +37,7 @@ class Engine:
         webhook_concurrency: int,
         webhook_concurrency_total: int,
         webhook_jitter: float,
+        heeds_receivers: bool = True,
         retention: timedelta,
         push_relay_url: str | None = None,
     ) -> None:
@@ -45,7 +46,12 @@ class Engine:
             store, clock, http, guard, scripts, policy=policy, capacity=channel_concurrency
         )
         self._notify = Notify(
-            store, clock, http, capacity=webhook_concurrency, jitter=webhook_jitter
+            store,
+            clock,
+            http,
+            capacity=webhook_concurrency,
+            jitter=webhook_jitter,
+            heeds=heeds_receivers,
         )
         self._sends = Dispatcher(store, clock, self._deliver, in_flight=SENDS_IN_ALL)
         self._calls = Dispatcher(store, clock, self._notify, in_flight=webhook_concurrency_total)

@@ -77,10 +77,18 @@ class Notify:
     work = "notify"
 
     def __init__(
-        self, store: Store, clock: Clock, http: HttpClient, *, capacity: int, jitter: float
+        self,
+        store: Store,
+        clock: Clock,
+        http: HttpClient,
+        *,
+        capacity: int,
+        jitter: float,
+        heeds: bool = True,
     ) -> None:
+        """``heeds``: as in ``domain.calling.judge``."""
         self.capacity = capacity
-        self._jitter = jitter
+        self._jitter, self._heeds = jitter, heeds
         self._store = store
         self._clock = clock
         self._http = http
@@ -119,7 +127,7 @@ class Notify:
             body=body,
             timeout=TIMEOUT_S,
         )
-        call = _judged(answer, job, listener.policy, started_at)
+        call = _judged(answer, job, listener.policy, started_at, heeds=self._heeds)
         mine = await insist(
             self._store, self._clock, lambda tx: settle_call(tx, job, webhook, call)
         )
@@ -179,7 +187,12 @@ class Notify:
 
 
 def _judged(
-    answer: Reply | Failure, job: CallJob, policy: RetryPolicy, started_at: Milliseconds
+    answer: Reply | Failure,
+    job: CallJob,
+    policy: RetryPolicy,
+    started_at: Milliseconds,
+    *,
+    heeds: bool,
 ) -> Call:
     status = answer.status if isinstance(answer, Reply) else None
     retry_after = answer.retry_after if isinstance(answer, Reply) else None
@@ -189,6 +202,7 @@ def _judged(
         policy,
         attempt=job.delivery.attempt - job.delivery.base,
         dice=random.random(),
+        heeds=heeds,
     )
     detail = None
     if isinstance(answer, Failure):

@@ -133,5 +133,6 @@ def _engine(
         webhook_concurrency=settings.webhook_concurrency,
         webhook_concurrency_total=settings.webhook_concurrency_total,
         webhook_jitter=0.0,
+        heeds_receivers=False,
         retention=RETENTION,
     )

@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import secrets
-import signal
 import socket
 import string
 from collections.abc import AsyncIterator, Callable
@@ -16,7 +15,6 @@ from textgate.api.local import LocalPhone, local_groups
 from textgate.api.operation import Services
 from textgate.api.server import Api
 from textgate.app import HttpServer, uvicorn_config
-from textgate.clock import SystemClock
 from textgate.config import Settings, kept_secret
 from textgate.domain.account import Account
 from textgate.domain.device import Device
@@ -150,28 +148,6 @@ async def open_local(
             api = HttpServer(uvicorn_config(settings, Api(services, local_groups(phone))))
             api.on_started = started
             yield Local(options, ground, api, sock, handset, answering)
-
-
-async def serve_local(
-    options: LocalOptions, tell: Tell, announce: Callable[[Answering], None]
-) -> None:
-    """Be a phone in local mode until SIGINT or SIGTERM. Raises as ``open_local``."""
-    stop, answers = asyncio.Event(), asyncio.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    async with open_local(options, SystemClock(), tell, started=answers.set) as local:
-        living = asyncio.create_task(local.run())
-        answers_or_ends = asyncio.create_task(answers.wait())
-        await asyncio.wait({living, answers_or_ends}, return_when=asyncio.FIRST_COMPLETED)
-        answers_or_ends.cancel()
-        if not living.done():
-            announce(local.answering)
-            stopped = asyncio.create_task(stop.wait())
-            await asyncio.wait({living, stopped}, return_when=asyncio.FIRST_COMPLETED)
-            stopped.cancel()
-        living.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await living
 
 
 async def _own_account(store: Store, options: LocalOptions, url: str) -> tuple[Account, Answering]:

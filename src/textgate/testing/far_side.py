@@ -5,6 +5,7 @@ requests it holds, and it can keep an answer back until the test lets it go.
 """
 
 import asyncio
+import ssl
 from collections import defaultdict
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -53,7 +54,8 @@ Script = Callable[[Request], Say]
 class FarSide:
     """Listens while it is entered; records every request by its path."""
 
-    def __init__(self) -> None:
+    def __init__(self, tls: ssl.SSLContext | None = None) -> None:
+        self._tls = tls
         self.requests: dict[str, list[Request]] = defaultdict(list)
         """By path, without the query, in the order of arrival."""
         self.holding = 0
@@ -68,8 +70,11 @@ class FarSide:
 
     async def __aenter__(self) -> Self:
         loop = asyncio.get_running_loop()
-        self._server = await loop.create_server(lambda: _Line(self), "127.0.0.1", 0, backlog=1024)
-        self.url = f"http://127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
+        self._server = await loop.create_server(
+            lambda: _Line(self), "127.0.0.1", 0, backlog=1024, ssl=self._tls
+        )
+        scheme = "https" if self._tls else "http"
+        self.url = f"{scheme}://127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
         return self
 
     async def __aexit__(
