@@ -94,7 +94,7 @@ def _with_phones(
     if not route and full is not None:
         raise Unavailable(f"failed to enqueue message: queue limits exceeded: {full}")
     if not route:
-        raise Invalid("failed to select device: record not found", field="deviceActiveWithin")
+        raise Invalid("failed to select device: record not found")
     return tuple(route)
 
 
