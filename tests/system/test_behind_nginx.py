@@ -55,7 +55,7 @@ def nginx(folder: Path, server: Server) -> Iterator[str]:
     user = "" if os.geteuid() else "user root;"  # its workers write large bodies to the folder
     (folder / "nginx.conf").write_text(
         f"{user} daemon off; pid {folder}/pid; error_log {folder}/error.log;"
-        f" events {{}} http {{ access_log off; {temporary}\n{site}\n}}"
+        f" events {{}} http {{ access_log {folder}/access.log; {temporary}\n{site}\n}}"
     )
     assert NGINX is not None
     process = subprocess.Popen(
@@ -117,3 +117,6 @@ async def test_streams_pass_at_once_and_the_phone_s_own_address_is_known(tmp_pat
                 trust_env=False,
             )
             assert answer.status_code == 200, answer.text
+    written = (tmp_path / "nginx/access.log").read_text()
+    assert "/api/mobile/v1/device" in written
+    assert "device-events" not in written, "the address is a secret"
