@@ -53,25 +53,23 @@ def show(console: Console, turns: Sequence[Turn], plan: Plan) -> None:
     found = medians(turns)
     table = Table(
         title="medians of phones",
-        caption="wake: from when the message was to be posted to its event on the phone's stream; "
-        "others is CPU that the benchmark did not use",
+        caption="wake: from when the message was to be posted to its event on the phone's stream",
+        show_header=False,
     )
-    for title in (
-        *("streams", "KiB\na stream", "RSS\nMiB", "wake\np50 ms", "wake\np99 ms"),
-        *(f"CPU of one\ncore at {plan.rate}/s", "messages\n/s", "CPU ms\na message", "others\n%"),
+    table.add_column("", no_wrap=True)
+    table.add_column("", justify="right")
+    for title, figure in (
+        ("event streams", f"{found['streams']:,.0f}"),
+        ("KiB a stream", f"{found['kib_per_stream']:.1f}"),
+        ("RSS with all of them, MiB", f"{found['rss_with_bytes'] / 2**20:.0f}"),
+        ("wake p50, ms", f"{found['wake_p50_ms']:.1f}"),
+        ("wake p99, ms", f"{found['wake_p99_ms']:.1f}"),
+        (f"CPU of one core at {plan.rate} messages/s", f"{found['wake_cpu_share']:.0%}"),
+        (f"messages/s through {plan.phones} phones", f"{found['messages_per_second']:,.0f}"),
+        ("CPU ms a message", f"{found['cpu_ms_per_message']:.2f}"),
+        ("others' CPU", f"{found['others_cpu_share']:.0%}"),
     ):
-        table.add_column(title, justify="right")
-    table.add_row(
-        f"{found['streams']:,.0f}",
-        f"{found['kib_per_stream']:.1f}",
-        f"{found['rss_with_bytes'] / 2**20:.0f}",
-        f"{found['wake_p50_ms']:.1f}",
-        f"{found['wake_p99_ms']:.1f}",
-        f"{found['wake_cpu_share']:.0%}",
-        f"{found['messages_per_second']:,.0f}",
-        f"{found['cpu_ms_per_message']:.2f}",
-        f"{found['others_cpu_share'] * 100:.0f}",
-    )
+        table.add_row(title, figure)
     console.print(table)
     for text in verdict(found):
         console.print(text, highlight=False, soft_wrap=True)

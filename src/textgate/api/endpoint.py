@@ -4,7 +4,6 @@ This is the hot path of the server, so it speaks ASGI itself instead of through 
 middleware; docs/decisions/0004-http.md has the figures.
 """
 
-import asyncio
 import itertools
 import secrets
 import traceback
@@ -32,6 +31,7 @@ from textgate.api.operation import (
     Stream,
 )
 from textgate.api.problem import TOO_LARGE, UNHANDLED, problem_of, unreadable
+from textgate.api.streaming import Streams
 from textgate.domain.errors import Invalid, TextgateError
 
 MAX_QUERY_FIELDS = 100
@@ -56,6 +56,7 @@ class Endpoint:
     ) -> None:
         self.operation = operation
         self._services, self._authenticator, self._edge = services, authenticator, edge
+        self._streams = Streams(services.stopping)
         self._raw_body = operation.body is bytes
         limit = services.settings.body_limit
         self._limit = limit if operation.largest is None else min(limit, operation.largest)
@@ -190,37 +191,10 @@ class Endpoint:
     async def _stream(self, answer: Stream, receive: Receive, send: Send, request_id: str) -> None:
         status, raw, _ = self._head(answer, request_id)
         await send({"type": "http.response.start", "status": status, "headers": raw})
-        pump = asyncio.create_task(_pump(answer, send))
-        gone = asyncio.create_task(_until_gone(receive))
-        over = asyncio.create_task(self._services.stopping.wait())
-        tasks = (pump, gone, over)
         try:
-            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-            stopped = not pump.done() and not gone.done()
-        finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
-        if stopped:
-            await send({"type": "http.response.body", "body": b""})
-        if not pump.cancelled() and isinstance(problem := pump.exception(), Exception):
+            await self._streams.send(answer.chunks, receive, send)
+        except Exception as problem:
             self._report(problem, request_id)
-
-
-async def _pump(answer: Stream, send: Send) -> None:
-    try:
-        async for chunk in answer.chunks:
-            await send({"type": "http.response.body", "body": chunk, "more_body": True})
-        await send({"type": "http.response.body", "body": b""})
-    finally:
-        close = getattr(answer.chunks, "aclose", None)
-        if close is not None:
-            await close()
-
-
-async def _until_gone(receive: Receive) -> None:
-    while (await receive())["type"] != "http.disconnect":
-        pass
 
 
 def request_id_of(headers: Mapping[bytes, bytes]) -> str:
