@@ -34,7 +34,17 @@ class Source:
         async def handler(call: Call[None, None]) -> Stream:
             return Stream(self.chunks())
 
-        operation = Operation("GET", "/news", "News", "news", None, handler, public=True)
+        operation = Operation(
+            "GET",
+            "/news",
+            "News",
+            "news",
+            None,
+            handler,
+            answer=str,
+            answer_type="text/event-stream",
+            public=True,
+        )
         return Group("News", ("/test",), NATIVE, (operation,))
 
 
