@@ -14,7 +14,7 @@ from textgate.domain.account import Scope
 from textgate.domain.device import DeviceEvent, Nudge
 from textgate.domain.errors import Invalid
 from textgate.domain.times import rfc3339
-from textgate.store.base import Tx
+from textgate.store.base import Store, Tx
 
 Delivery = Literal["Disabled", "Individual", "Batch"]
 
@@ -45,28 +45,36 @@ class LocalRefreshBody(msgspec.Struct, rename="camel", kw_only=True):
     trigger_webhooks: bool = False
 
 
-def operations(phone: LocalPhone) -> tuple[Operation, ...]:
-    async def listed(call: Call[InboxQuery, None]) -> Answer:
-        phone.check_device(call.query.device_id)
+class _Inbox:
+    """The inbox of one phone."""
+
+    def __init__(self, phone: LocalPhone) -> None:
+        self._phone = phone
+
+    async def listed(self, call: Call[InboxQuery, None]) -> Answer:
+        self._phone.check_device(call.query.device_id)
         return await inbox.listed(call)
 
-    async def refresh(call: Call[None, LocalRefreshBody]) -> Answer:
+    async def refresh(self, call: Call[None, LocalRefreshBody]) -> Answer:
         body = call.body
         kinds = tuple(dict.fromkeys(inbox.STORE_OF[kind] for kind in body.message_types or ()))
         delivery = body.webhook_delivery or _delivery(body.trigger_webhooks)
-        return await _ask(call, body, delivery, kinds)
+        return await self._ask(call.services.store, body, delivery, kinds)
 
-    async def export(call: Call[None, LocalExportBody]) -> Answer:
-        return await _ask(call, call.body, _delivery(call.body.trigger_webhooks), ())
+    async def export(self, call: Call[None, LocalExportBody]) -> Answer:
+        """The old form of ``refresh``: SMS alone."""
+        delivery = _delivery(call.body.trigger_webhooks)
+        return await self._ask(call.services.store, call.body, delivery, ())
 
     async def _ask(
-        call: Call[None, LocalRefreshBody] | Call[None, LocalExportBody],
+        self,
+        store: Store,
         body: LocalRefreshBody | LocalExportBody,
         delivery: Delivery,
         kinds: tuple[str, ...],
     ) -> Answer:
         """Have the phone read again; it is this process, so it hears at once (A §3.9)."""
-        phone.check_device(body.device_id)
+        self._phone.check_device(body.device_id)
         if body.since > body.until:
             raise Invalid("Start date cannot be after end date")
         data = {
@@ -76,15 +84,22 @@ def operations(phone: LocalPhone) -> tuple[Operation, ...]:
             "webhookDelivery": delivery,
             "triggerWebhooks": "false" if delivery == "Disabled" else "true",
         }
-        event = DeviceEvent.MESSAGES_EXPORT_REQUESTED
-        nudge = Nudge(phone.account_id, phone.device_id, event, tuple(data.items()))
+        nudge = Nudge(
+            self._phone.account_id,
+            self._phone.device_id,
+            DeviceEvent.MESSAGES_EXPORT_REQUESTED,
+            tuple(data.items()),
+        )
 
         def tell(tx: Tx) -> None:
             tx.nudge(nudge)
 
-        await call.services.store.write(tell)
+        await store.write(tell)
         return Answer(202)
 
+
+def operations(phone: LocalPhone) -> tuple[Operation, ...]:
+    own = _Inbox(phone)
     return (
         Operation(
             "GET",
@@ -92,7 +107,7 @@ def operations(phone: LocalPhone) -> tuple[Operation, ...]:
             "List received messages",
             "inbox",
             Scope.INBOX_LIST,
-            listed,
+            own.listed,
             query=LocalInboxQuery,
             answer=list[IncomingMessage],
             description="Newest first; `X-Total-Count` holds how many match in all.",
@@ -114,7 +129,7 @@ def operations(phone: LocalPhone) -> tuple[Operation, ...]:
             "Read the phone's inbox again",
             "inbox",
             Scope.INBOX_REFRESH,
-            refresh,
+            own.refresh,
             body=LocalRefreshBody,
             status=202,
         ),
@@ -124,7 +139,7 @@ def operations(phone: LocalPhone) -> tuple[Operation, ...]:
             "Tell the webhooks of the phone's inbox again (deprecated)",
             "inbox",
             Scope.MESSAGES_EXPORT,
-            export,
+            own.export,
             body=LocalExportBody,
             status=202,
             aliases=("/message/inbox/export",),

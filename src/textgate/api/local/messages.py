@@ -1,6 +1,6 @@
 """Messages of a phone's own API (A §2.10): looser than the server's, and nothing is ever hashed."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import msgspec
 from msgspec import Meta
@@ -99,27 +99,30 @@ def span_of(since: str | None, until: str | None, now: Milliseconds) -> tuple[in
     return first, last + 1
 
 
-def operations(phone: LocalPhone) -> tuple[Operation, ...]:
-    account_id = phone.account_id
+class _Messages:
+    """The messages of one phone."""
 
-    async def send(call: Call[LocalSendQuery, LocalSendBody]) -> Answer:
+    def __init__(self, phone: LocalPhone) -> None:
+        self._phone, self._account_id = phone, phone.account_id
+
+    async def send(self, call: Call[LocalSendQuery, LocalSendBody]) -> Answer:
         wanted = _submission(call.body, call.query, call.services.clock.now())
         checked = check(wanted, default_region=None, rules=ON_PHONE)
         done = await call.services.store.write(
-            lambda tx: submit(tx, account_id, checked, validity_ms=VALIDITY_MS)
+            lambda tx: submit(tx, self._account_id, checked, validity_ms=VALIDITY_MS)
         )
         if done.created:
             ACCEPTED.inc(DOOR)
         return Answer(202, message_state(done.message, done.recipients))
 
-    async def listed(call: Call[LocalListQuery, None]) -> Answer:
+    async def listed(self, call: Call[LocalListQuery, None]) -> Answer:
         query = call.query
-        phone.check_device(query.device_id)
+        self._phone.check_device(query.device_id)
         since, until = span_of(query.from_, query.to, call.services.clock.now())
 
         def look(tx: Tx) -> tuple[list[MessageState], int]:
             found, total = tx.messages.page(
-                account_id,
+                self._account_id,
                 since=since,
                 until=until,
                 state=query.state,
@@ -132,30 +135,26 @@ def operations(phone: LocalPhone) -> tuple[Operation, ...]:
         states, total = await call.services.store.read(look)
         return Answer(200, states, (("X-Total-Count", str(total)),))
 
-    async def one(call: Call[None, None]) -> Answer:
+    async def one(self, call: Call[None, None]) -> Answer:
         message_id = call.path["id"]
-        return Answer(
-            200,
-            await call.services.store.read(
-                lambda tx: _shown(tx, _known(tx, account_id, message_id), content=True)
-            ),
+        state = await call.services.store.read(
+            lambda tx: _shown(tx, _known(tx, self._account_id, message_id), content=True)
         )
+        return Answer(200, state)
 
-    async def cancelled(call: Call[None, None]) -> Answer:
+    async def cancelled(self, call: Call[None, None]) -> Answer:
         """What is cancelled stays so, and what is not pending any more cannot be."""
         message_id = call.path["id"]
 
         def work(tx: Tx) -> MessageState:
-            message = _known(tx, account_id, message_id)
+            message = _known(tx, self._account_id, message_id)
             if message.state is not State.CANCELLED:
                 if message.state is not State.PENDING:
                     raise Invalid("message is not pending")
-                message, _ = cancel(tx, account_id, message_id)
+                message, _ = cancel(tx, self._account_id, message_id)
             return _shown(tx, message, content=False)
 
         return Answer(200, await call.services.store.write(work))
-
-    return _routes(send, listed, one, cancelled)
 
 
 def _known(tx: Tx, account_id: str, message_id: str) -> Message:
@@ -173,7 +172,8 @@ def _shown(tx: Tx, message: Message, *, content: bool) -> MessageState:
 _UNKNOWN = {404: "there is no such message; the body is empty"}
 
 
-def _routes(send: Any, listed: Any, one: Any, cancelled: Any) -> tuple[Operation, ...]:
+def operations(phone: LocalPhone) -> tuple[Operation, ...]:
+    own = _Messages(phone)
     return (
         Operation(
             "POST",
@@ -181,7 +181,7 @@ def _routes(send: Any, listed: Any, one: Any, cancelled: Any) -> tuple[Operation
             "Send a message",
             "messages",
             Scope.MESSAGES_SEND,
-            send,
+            own.send,
             query=LocalSendQuery,
             body=LocalSendBody,
             answer=MessageState,
@@ -196,7 +196,7 @@ def _routes(send: Any, listed: Any, one: Any, cancelled: Any) -> tuple[Operation
             "List messages",
             "messages",
             Scope.MESSAGES_READ,
-            listed,
+            own.listed,
             query=LocalListQuery,
             answer=list[MessageState],
             aliases=("/message",),
@@ -208,7 +208,7 @@ def _routes(send: Any, listed: Any, one: Any, cancelled: Any) -> tuple[Operation
             "Read a message",
             "messages",
             Scope.MESSAGES_READ,
-            one,
+            own.one,
             answer=MessageState,
             errors=_UNKNOWN,
             aliases=("/message/{id}",),
@@ -219,7 +219,7 @@ def _routes(send: Any, listed: Any, one: Any, cancelled: Any) -> tuple[Operation
             "Cancel a message",
             "messages",
             Scope.MESSAGES_CANCEL,
-            cancelled,
+            own.cancelled,
             answer=MessageState,
             errors={**_UNKNOWN, 400: "it is not pending any more"},
             aliases=("/message/{id}",),

@@ -9,7 +9,7 @@ from textgate.api.thirdparty_v1.tokens import TokenShape, token_answer
 from textgate.domain.account import Scope
 from textgate.domain.errors import Forbidden, Invalid, Unauthenticated
 from textgate.gateway.credentials import issue_tokens, refresh_tokens, revoke_token
-from textgate.gateway.tokens import MAX_LOCAL_TTL_MS, TokenPair
+from textgate.gateway.tokens import MAX_LOCAL_TTL_MS, Claims, TokenPair
 from textgate.store.base import Tx
 
 SCOPES = frozenset(
@@ -53,49 +53,53 @@ def _check(body: LocalTokenBody) -> None:
         raise Invalid(f"ttl must be from 1 to {MAX_TTL_S} seconds")
 
 
-def operations(phone: LocalPhone) -> tuple[Operation, ...]:
-    account_id, key = phone.account_id, phone.key
+class _Tokens:
+    """The tokens of one phone."""
 
-    async def issued(call: Call[None, LocalTokenBody]) -> Answer:
+    def __init__(self, phone: LocalPhone) -> None:
+        self._account_id, self._key = phone.account_id, phone.key
+
+    async def issued(self, call: Call[None, LocalTokenBody]) -> Answer:
         body = call.body
         _check(body)
+        scopes, ttl_ms = tuple(body.scopes), 1_000 * (body.ttl or 0)
         pair = await call.services.store.write(
-            lambda tx: issue_tokens(
-                tx, key, account_id, scopes=tuple(body.scopes), ttl_ms=1_000 * (body.ttl or 0)
-            )
+            lambda tx: issue_tokens(tx, self._key, self._account_id, scopes=scopes, ttl_ms=ttl_ms)
         )
         return token_answer(pair, 201)
 
-    async def refreshed(call: Call[None, None]) -> Answer:
+    async def refreshed(self, call: Call[None, None]) -> Answer:
         """The refresh token is the caller's very credential; what is wrong with it is told."""
         scheme, _, given = call.headers.get("authorization", "").partition(" ")
         if scheme.lower() != "bearer":
             raise Unauthenticated("Unauthorized")
-        now = call.services.clock.now()
         try:
-            claims = key.read(given.strip())
+            claims = self._key.read(given.strip())
         except Unauthenticated:
             return _refused("invalid refresh token")
-
-        def work(tx: Tx) -> TokenPair | str:
-            token = tx.tokens.get(account_id, claims.token_id)
-            if token is not None and not token.refresh:
-                raise Forbidden("Insufficient permissions")
-            if token is None or token.revoked_at is not None:
-                return "refresh token is used or revoked"
-            if claims.expires_at <= now:
-                return "refresh token has expired"
-            return refresh_tokens(tx, key, account_id, token.id)
-
-        done = await call.services.store.write(work)
+        done = await call.services.store.write(lambda tx: self._spend(tx, claims))
         return _refused(done) if isinstance(done, str) else token_answer(done, 200)
 
-    async def revoked(call: Call[None, None]) -> Answer:
+    def _spend(self, tx: Tx, claims: Claims) -> TokenPair | str:
+        """Return a new pair, or why there is none. Raises ``Forbidden`` for an access token."""
+        token = tx.tokens.get(self._account_id, claims.token_id)
+        if token is not None and not token.refresh:
+            raise Forbidden("Insufficient permissions")
+        if token is None or token.revoked_at is not None:
+            return "refresh token is used or revoked"
+        if claims.expires_at <= tx.now:
+            return "refresh token has expired"
+        return refresh_tokens(tx, self._key, self._account_id, token.id)
+
+    async def revoked(self, call: Call[None, None]) -> Answer:
         """204 for what is not there too."""
         token_id = call.path["jti"]
-        await call.services.store.write(lambda tx: revoke_token(tx, account_id, token_id))
+        await call.services.store.write(lambda tx: revoke_token(tx, self._account_id, token_id))
         return Answer(204)
 
+
+def operations(phone: LocalPhone) -> tuple[Operation, ...]:
+    own = _Tokens(phone)
     return (
         Operation(
             "POST",
@@ -103,7 +107,7 @@ def operations(phone: LocalPhone) -> tuple[Operation, ...]:
             "Issue a pair of tokens",
             "tokens",
             Scope.TOKENS_MANAGE,
-            issued,
+            own.issued,
             body=LocalTokenBody,
             answer=TokenShape,
             status=201,
@@ -114,7 +118,7 @@ def operations(phone: LocalPhone) -> tuple[Operation, ...]:
             "Spend a refresh token for a new pair",
             "tokens",
             None,
-            refreshed,
+            own.refreshed,
             answer=TokenShape,
             public=True,
             errors={401: "the token is used, revoked, too old or none of this phone"},
@@ -126,7 +130,7 @@ def operations(phone: LocalPhone) -> tuple[Operation, ...]:
             "Revoke a pair of tokens",
             "tokens",
             Scope.TOKENS_MANAGE,
-            revoked,
+            own.revoked,
             status=204,
             description="Also 204 when there is no such token.",
         ),

@@ -51,19 +51,23 @@ def _shown(webhook: Webhook) -> LocalWebhookShape:
     return LocalWebhookShape(webhook.id, webhook.url, webhook.event)
 
 
-def operations(phone: LocalPhone) -> tuple[Operation, ...]:
-    account_id = phone.account_id
+class _Webhooks:
+    """The webhooks of one phone."""
 
-    async def listed(call: Call[None, None]) -> Answer:
+    def __init__(self, phone: LocalPhone) -> None:
+        self._phone = phone
+
+    async def listed(self, call: Call[None, None]) -> Answer:
+        account_id = self._phone.account_id
         found = await call.services.store.read(lambda tx: tx.webhooks.all(account_id))
         return Answer(200, [_shown(webhook) for webhook in found])
 
-    async def registered(call: Call[None, LocalWebhookBody]) -> Answer:
-        body = call.body
-        if not knows(phone.version, body.event):
+    async def registered(self, call: Call[None, LocalWebhookBody]) -> Answer:
+        body, account_id = call.body, self._phone.account_id
+        if not knows(self._phone.version, body.event):
             raise Invalid("Unsupported event")
         check_url(body.url)
-        phone.check_device(body.device_id, "Device ID mismatch")
+        self._phone.check_device(body.device_id, "Device ID mismatch")
         webhook = await call.services.store.write(
             lambda tx: register(
                 tx, account_id, id=body.id or None, url=body.url, event=body.event, device_id=None
@@ -71,12 +75,15 @@ def operations(phone: LocalPhone) -> tuple[Operation, ...]:
         )
         return Answer(201, _shown(webhook))
 
-    async def removed(call: Call[None, None]) -> Answer:
+    async def removed(self, call: Call[None, None]) -> Answer:
         """204 for what is not there too."""
-        webhook_id = call.path["id"]
+        account_id, webhook_id = self._phone.account_id, call.path["id"]
         await call.services.store.write(lambda tx: remove(tx, account_id, webhook_id))
         return Answer(204)
 
+
+def operations(phone: LocalPhone) -> tuple[Operation, ...]:
+    own = _Webhooks(phone)
     return (
         Operation(
             "GET",
@@ -84,7 +91,7 @@ def operations(phone: LocalPhone) -> tuple[Operation, ...]:
             "List webhooks",
             "webhooks",
             Scope.WEBHOOKS_LIST,
-            listed,
+            own.listed,
             answer=list[LocalWebhookShape],
             aliases=("/webhook",),
         ),
@@ -94,7 +101,7 @@ def operations(phone: LocalPhone) -> tuple[Operation, ...]:
             "Register a webhook",
             "webhooks",
             Scope.WEBHOOKS_WRITE,
-            registered,
+            own.registered,
             body=LocalWebhookBody,
             answer=LocalWebhookShape,
             status=201,
@@ -106,7 +113,7 @@ def operations(phone: LocalPhone) -> tuple[Operation, ...]:
             "Remove a webhook",
             "webhooks",
             Scope.WEBHOOKS_DELETE,
-            removed,
+            own.removed,
             status=204,
             aliases=("/webhook/{id}",),
             description="Also 204 when there is no such webhook.",
