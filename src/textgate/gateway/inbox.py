@@ -21,6 +21,9 @@ SECOND_MS = 1_000
 LAST_SECOND = 253_402_300_799_000
 """Of the year 9999, which is the last that RFC 3339 can write."""
 
+MOST_ALIKE = 20
+"""Messages of one id that are told apart by counting."""
+
 MOST_WAITING = 20
 """Requests that are kept for a phone out of reach; one more, and they become one."""
 
@@ -35,8 +38,9 @@ def keep(
     """Put a message into the inbox, unless it is there.
 
     A phone's id is a hash of 32 bits, or the number of a row in its own store (A §4.3), so another
-    message may have it already: then this one gets a number behind its id, and the attachments
-    follow. ``default_region`` is where a sender without ``+`` is taken to be from.
+    message may have it already: then this one gets a number behind its id, or where many have it an
+    id of ours, and the attachments follow. ``default_region`` is where a sender without ``+`` is
+    taken to be from.
     """
     kept = replace(inbound, number=canonical(inbound.sender, default_region), kept_at=tx.now)
     for n in count(2):
@@ -45,7 +49,7 @@ def keep(
         known = tx.inbox.get(kept.account_id, kept.id)
         if known is None or _said(known) == _said(kept):
             return
-        kept = replace(kept, id=f"{inbound.id}.{n}")
+        kept = replace(kept, id=f"{inbound.id}.{n if n <= MOST_ALIKE else tx.new_id()}")
     for attachment in attachments:
         size = _size(attachment) if attachment.size is None else attachment.size
         tx.inbox.add_attachment(replace(attachment, inbound_id=kept.id, size=size))

@@ -1,5 +1,7 @@
 """The queue of a phone and its reports (A §3.6, §3.7)."""
 
+from collections.abc import Iterable, Iterator
+from functools import partial
 from typing import Annotated
 
 import msgspec
@@ -16,6 +18,8 @@ from textgate.gateway.phone_queue import NumberReport, Order, Queued, Report
 from textgate.gateway.submit import MAX_ID_LENGTH, MAX_NUMBER_LENGTH, MAX_NUMBERS
 
 MOST_REPORTS = 1_000
+AT_ONCE = 100
+"""Numbers that one write takes of a report, or one message: it keeps the event loop."""
 MAX_STATE = 64
 MAX_ERROR = 4_096
 STATES = {state.value: state for state in State}
@@ -109,10 +113,23 @@ def _seconds_left(message: Message, now: Milliseconds) -> int | None:
 async def reported(call: Call[None, list[ReportedMessage]]) -> Answer:
     """204 whatever is said, if only it can be read: on an error the app repeats it for hours."""
     device = call.device
-    reports = [_report(told) for told in call.body]
-    if reports:
-        await call.services.store.write(lambda tx: phone_queue.report(tx, device, reports))
+    for some in _portions(map(_report, call.body)):
+        await call.services.store.write(partial(phone_queue.report, device=device, reports=some))
     return Answer(204)
+
+
+def _portions(reports: Iterable[Report]) -> Iterator[list[Report]]:
+    """A report may be taken in part, and the rest when the phone repeats it."""
+    some: list[Report] = []
+    count = 0
+    for one in reports:
+        count += len(one.numbers)
+        if some and count > AT_ONCE:
+            yield some
+            some, count = [], len(one.numbers)
+        some.append(one)
+    if some:
+        yield some
 
 
 def _report(told: ReportedMessage) -> Report:

@@ -64,9 +64,9 @@ def report(tx: Tx, device: Device, reports: Sequence[Report]) -> None:
 def _apply(tx: Tx, device: Device, message: Message, told: Report) -> None:
     at = {state: _believed(ms, message, tx.now) for state, ms in told.at.items()}
     policy = policy_of(tx, device.account_id)
-    reached = {State.PROCESSED}
+    reached, known = {State.PROCESSED}, _numbers(tx, message)
     for number in told.numbers:
-        recipient = reported_recipient(tx, device, message, number.number)
+        recipient = _reported(tx, device, message, known, number.number)
         if recipient is not None:
             reached.add(_tell(tx, device, message, recipient, number, at, policy))
     if len(reached) > 1:
@@ -90,8 +90,19 @@ def _stamp(
 def reported_recipient(tx: Tx, device: Device, message: Message, number: str) -> Recipient | None:
     """Return who the phone means: the very number, or else with ``+`` before it. None: nobody whom
     this phone ever had to reach."""
-    known = {r.number: r for r in tx.recipients.of(message.account_id, message.id)}
-    found = known.get(number) or known.get(f"+{number}")
+    return _reported(tx, device, message, _numbers(tx, message), number)
+
+
+def _numbers(tx: Tx, message: Message) -> dict[str, int]:
+    """Return which recipient has which number: read once for all that a report says."""
+    return {r.number: r.n for r in tx.recipients.of(message.account_id, message.id)}
+
+
+def _reported(
+    tx: Tx, device: Device, message: Message, known: Mapping[str, int], number: str
+) -> Recipient | None:
+    n = known.get(number, known.get(f"+{number}"))
+    found = None if n is None else tx.recipients.one(message.account_id, message.id, n)
     if found is None or found.lane == device.id or tx.phone_queues.tried(found, device.id):
         return found
     return None
