@@ -50,7 +50,10 @@ class Typing:
 
 def is_ours(descriptor: int) -> bool:
     """Whether we may read there: a shell stops who reads its terminal from the background."""
-    return not os.isatty(descriptor) or os.tcgetpgrp(descriptor) == os.getpgrp()
+    try:
+        return os.tcgetpgrp(descriptor) == os.getpgrp()
+    except OSError:  # no terminal, or not the one that controls us
+        return True
 
 
 @contextlib.contextmanager

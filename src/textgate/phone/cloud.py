@@ -73,7 +73,8 @@ class Phone:
         self.uplink: Uplink | None = None
         self.handset: Handset | None = None
         self.ready = asyncio.Event()
-        """It is registered and takes messages from the air."""
+        """It is registered and knows whom to tell of what comes in: what came earlier would be
+        lost."""
 
     @property
     def idle(self) -> bool:
@@ -133,10 +134,11 @@ class Cloud:
         await phone.handset.receive(incoming)
 
     async def ping(self, number: int) -> None:
-        """Have a phone ping now."""
+        """Have a phone ping, once it is registered."""
         phone = self.phones[number - 1]
-        if phone.handset is not None:
-            await phone.handset.ping()
+        await phone.ready.wait()
+        assert phone.handset is not None
+        await phone.handset.ping()
 
     def where(self) -> str:
         """The base of the server's device API; empty while no phone is registered."""
@@ -233,10 +235,16 @@ class Cloud:
             trouble=self._plan.reports,
             dice=Random(phone.behaviour.seed),
         )
-        phone.ready.set()
         async with asyncio.TaskGroup() as group:
             group.create_task(phone.handset.run())
             group.create_task(phone.uplink.run())
+            group.create_task(self._make_ready(phone, phone.uplink))
+
+    async def _make_ready(self, phone: Phone, uplink: Uplink) -> None:
+        account_id = phone.account_id
+        if not await self._ground.store.read(lambda tx: tx.webhooks.all(account_id)):
+            await uplink.told_webhooks.wait()
+        phone.ready.set()
 
     def _teller(self, phone: Phone) -> Callable[[Happening], None]:
         def tell(happening: Happening) -> None:

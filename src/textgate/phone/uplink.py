@@ -69,8 +69,8 @@ class Uplink:
         self._messages = self._chore(self._pull, POLL_MS)
         self._webhooks = self._chore(self._fetch_webhooks, SYNC_MS)
         self._settings = self._chore(self._fetch_settings, SYNC_MS)
-        self.connected = False
-        """The event stream is open."""
+        self.told_webhooks = asyncio.Event()
+        """Which webhooks there are has been asked, and answered."""
 
     def _chore(self, do: Callable[[], Any], every_ms: Milliseconds) -> Chore:
         return Chore(
@@ -110,7 +110,7 @@ class Uplink:
             why = "the server closed the event stream"
             try:
                 async with self._network.held(), self._api.events(self._known) as events:
-                    attempts, self.connected = 0, True
+                    attempts = 0
                     self._say("connected", "the event stream is open")
                     self.pull()
                     async for event in events:
@@ -119,7 +119,6 @@ class Uplink:
                 why = problem.message
             except Offline:
                 why = "the phone is offline"
-            self.connected = False
             attempts += 1
             wait_ms = reconnect_after(attempts)
             self._say("disconnected", why, again_s=wait_ms // 1000)
@@ -190,6 +189,7 @@ class Uplink:
             )
         except Invalid as wrong:
             raise NotDone(wrong.message) from None
+        self.told_webhooks.set()
         self._say("settings", f"{len(pulled)} webhooks of the server", webhooks=len(pulled))
 
     async def _fetch_settings(self) -> None:
