@@ -15,6 +15,7 @@ from textgate.gateway import devices
 from textgate.gateway.cancel import cancel
 from textgate.gateway.submit import CHECKED_BY_PHONE
 from textgate.phone.behaviour import Behaviour
+from textgate.phone.radio import Receipt
 from textgate.store.base import Tx
 
 LONG = "x" * 400
@@ -82,6 +83,21 @@ async def test_reports_that_never_come(phone: Phone, behaviour: Behaviour) -> No
     await phone.submit(id="m")
     await phone.live(60_000)
     assert await phone.states("m") == [State.SENT]
+
+
+@pytest.mark.parametrize(
+    ("status", "state"),
+    [
+        (0, State.DELIVERED),
+        (31, State.DELIVERED),
+        (32, None),
+        (63, None),
+        (64, State.FAILED),
+        (255, State.FAILED),
+    ],
+)
+def test_what_the_status_of_a_report_says(status: int, state: State | None) -> None:
+    assert Receipt(0, status).state is state
 
 
 async def test_still_trying_is_told_to_nobody(phone: Phone) -> None:
@@ -296,6 +312,7 @@ async def test_message_cancelled_in_its_turn_is_not_sent(phone: Phone) -> None:
     await phone.live(60_000)
     assert await phone.states("m") == [State.CANCELLED]
     assert await phone.told("sms:sent") == []
+    assert phone.when("processed") == []
 
 
 async def test_what_was_in_the_air_arrives_after_a_restart(phone: Phone) -> None:
