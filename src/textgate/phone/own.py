@@ -7,6 +7,7 @@ from textgate.domain.account import Account
 from textgate.domain.device import Device
 from textgate.domain.errors import NotFound
 from textgate.domain.event import EventType
+from textgate.domain.phone import mask
 from textgate.domain.times import Clock
 from textgate.engine.insist import insist
 from textgate.gateway.phone_events import PhoneEvent, take
@@ -58,5 +59,11 @@ def fire(
     quiet: bool = False,
 ) -> bool:
     """Take an event within a write; False: it was known. ``quiet``: webhooks hear nothing of it."""
+    if type_ is EventType.SMS_FAILED:
+        context = {
+            "messageId": payload["messageId"],
+            "phoneNumber": mask(payload["phoneNumber"]),
+        }
+        tx.logs.add(account.id, "WARN", "messages", payload["reason"], context)
     event = PhoneEvent(id=tx.new_id(), event=type_, payload=payload)
     return take(tx, account, device, event, quiet=quiet)

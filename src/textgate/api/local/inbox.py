@@ -52,8 +52,12 @@ class _Inbox:
         self._phone = phone
 
     async def listed(self, call: Call[InboxQuery, None]) -> Answer:
+        """The list of attachments is always there; it is empty unless it was asked for."""
         self._phone.check_device(call.query.device_id)
-        return await inbox.listed(call)
+        answer = await inbox.listed(call)
+        for message in answer.value:
+            message.attachments = message.attachments or []
+        return answer
 
     async def refresh(self, call: Call[None, LocalRefreshBody]) -> Answer:
         body = call.body
