@@ -272,8 +272,10 @@ def test_two_cannot_have_the_same_folder(phone: Command) -> None:
 
 
 def test_local_mode_needs_no_server(textgate: Command) -> None:
+    textgate.environ["TEXTGATE_LOGIN"] = "somebody"  # of a server's account: none of its business
     running = textgate.start("phone", "--local", "--port", "0", "--json", *QUICK)
     fields = line_of(running, "answering")["fields"]
+    assert fields["login"] == "sms"
     api = httpx.Client(
         base_url=fields["server"], auth=(fields["login"], fields["password"]), trust_env=False
     )

@@ -4,6 +4,9 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from click import get_current_context
+from click.core import ParameterSource
+
 from textgate.cli import options
 from textgate.cli import phone_options as own
 from textgate.cli.exits import Exit, Stop
@@ -72,7 +75,7 @@ def phone(
     behaviour = _behaviour(sim or [], battery, times, shares, passphrase, seed)
     if local:
         _check_alone(code, count)
-        face = (host, port, user, password)
+        face = (host, port, _typed("user", user), _typed("password", password))
         return run_local(_local(data, face, behaviour, ca_file), wanted, output)
     plan = _joining(data, server, code, user, password, private_token, count)
     trouble = ReportTrouble(duplicates=duplicate_reports, shuffled=shuffle_reports)
@@ -80,6 +83,12 @@ def phone(
     allowed = allow_addresses or ()
     reach = Reach(allowed, insecure=insecure, ca_file=ca_file, version=behaviour.version)
     return run_at_server(plan, reach, wanted, output)
+
+
+def _typed(name: str, value: str | None) -> str | None:
+    """What a person typed; the environment speaks of an account of a server."""
+    source = get_current_context().get_parameter_source(name)
+    return value if source is ParameterSource.COMMANDLINE else None
 
 
 def _local(
