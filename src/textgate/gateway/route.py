@@ -20,6 +20,22 @@ UNFINISHED_COUNTED = 1_000
 HOUR_MS = 3_600_000
 
 
+class Ways(msgspec.Struct, frozen=True, gc=False):
+    """The enabled channels of an account, in their order; its phones stand together."""
+
+    before: tuple[Channel, ...]
+    phones: dict[str, Channel]
+    after: tuple[Channel, ...]
+
+    def carrying(self, wanted: Submission) -> "Ways":
+        """Return those that can carry this kind of message; phones can carry all."""
+        return Ways(
+            tuple(c for c in self.before if carries(c, wanted)),
+            self.phones,
+            tuple(c for c in self.after if carries(c, wanted)),
+        )
+
+
 def choose_route(
     tx: Tx, account_id: str, message_id: str, wanted: Submission
 ) -> tuple[Channel, ...]:
@@ -28,27 +44,39 @@ def choose_route(
     The phones stand at the place of the first of them. Raises ``Invalid`` if no channel can, and
     ``Unavailable`` if only phones could and the queues of all of them are full (A §7.4).
     """
-    enabled = tuple(c for c in tx.channels.all(account_id) if c.enabled)
-    if wanted.device_id is not None:
-        enabled = tuple(c for c in enabled if c.id == wanted.device_id)
-        if not enabled:
-            raise Invalid("No active device with such ID found", field="deviceId")
-    else:
+    if wanted.device_id is None:
         # A simulator that took over for a channel in trouble would call sent what nobody sent.
-        enabled = tuple(c for c in enabled if not _simulated(c)) or enabled
-    if not enabled:
+        enabled = tx.memo("channel", f"ways of {account_id}", lambda: _ways(tx, account_id))
+    else:
+        named = tx.channels.get(account_id, wanted.device_id)
+        if named is None or not named.enabled:
+            raise Invalid("No active device with such ID found", field="deviceId")
+        enabled = _in_order((named,))
+    if not (enabled.before or enabled.phones):
         raise Invalid(
             "this account has no phone and no enabled channel; add one, for example with"
             ' POST /v1/channels {"provider": "simulator", "name": "sim", "settings": {}}'
         )
-    able = tuple(c for c in enabled if carries(c, wanted))
-    if not able:
+    able = enabled.carrying(wanted)
+    if able.phones:
+        return _with_phones(tx, account_id, message_id, wanted, able)
+    if not able.before:
         kind = "encrypted messages" if wanted.encrypted else "data messages"
-        names = ", ".join(c.name for c in enabled)
+        names = ", ".join(c.name for c in enabled.before)
         raise Invalid(f"none of the channels ({names}) can carry {kind}")
-    if not any(map(pulled, able)):
-        return able
-    return _with_phones(tx, account_id, message_id, wanted, able)
+    return able.before
+
+
+def _ways(tx: Tx, account_id: str) -> Ways:
+    enabled = tuple(c for c in tx.channels.all(account_id) if c.enabled)
+    return _in_order(tuple(c for c in enabled if not _simulated(c)) or enabled)
+
+
+def _in_order(channels: tuple[Channel, ...]) -> Ways:
+    phones = {c.id: c for c in channels if pulled(c)}
+    first = next((n for n, c in enumerate(channels) if c.id in phones), len(channels))
+    after = tuple(c for c in channels[first:] if c.id not in phones)
+    return Ways(channels[:first], phones, after)
 
 
 def _simulated(channel: Channel) -> bool:
@@ -79,23 +107,17 @@ def policy_of(tx: Tx, account_id: str) -> PhonePolicy:
 
 
 def _with_phones(
-    tx: Tx, account_id: str, message_id: str, wanted: Submission, able: tuple[Channel, ...]
+    tx: Tx, account_id: str, message_id: str, wanted: Submission, able: Ways
 ) -> tuple[Channel, ...]:
-    phones = {c.id: c for c in able if pulled(c)}
-    candidates = _candidates(tx, account_id, wanted, phones)
-    chosen, full = _with_room(tx, phones, candidates, message_id, policy_of(tx, account_id))
-    route = list[Channel]()
-    for channel in able:
-        if channel.id not in phones:
-            route.append(channel)
-        elif chosen:
-            route += [phones[phone.id] for phone in chosen]
-            chosen = []
+    candidates = _candidates(tx, account_id, wanted, able.phones)
+    policy = policy_of(tx, account_id)
+    chosen, full = _with_room(tx, able.phones, candidates, message_id, policy)
+    route = (*able.before, *(able.phones[phone.id] for phone in chosen), *able.after)
     if not route and full is not None:
         raise Unavailable(f"failed to enqueue message: queue limits exceeded: {full}")
     if not route:
         raise Invalid("failed to select device: record not found")
-    return tuple(route)
+    return route
 
 
 def _candidates(

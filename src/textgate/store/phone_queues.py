@@ -18,7 +18,7 @@ _OFFERED = (
     f"r.lane = :device AND r.due_at IS NOT NULL AND {_UNREPORTED}"
     " AND (r.holder IS NULL OR r.holder <> r.lane)"
 )
-_IN_HAND = "r.lane = :device AND r.due_at IS NOT NULL AND r.holder = r.lane"
+_IN_HAND = "r.holder = :device AND r.holder = r.lane"
 _OF_MESSAGE = "JOIN message m ON m.account_id = r.account_id AND m.id = r.message_id"
 _NOT_LATER = "(m.schedule_at IS NULL OR m.schedule_at <= :now)"
 _TRIES = (

@@ -83,6 +83,6 @@ ALTER TABLE account ADD COLUMN phones TEXT NOT NULL DEFAULT '{}';
 
 -- What phones have fetched and not finished (a phone holds what stands in its lane), and how what
 -- they reported on ended.
-CREATE INDEX recipient_in_hand ON recipient (lane) WHERE holder = lane AND due_at IS NOT NULL;
+CREATE INDEX recipient_in_hand ON recipient (holder) WHERE holder = lane;
 CREATE INDEX recipient_reported ON recipient (lane, updated_at)
   WHERE provider_ref = message_id AND due_at IS NULL;
