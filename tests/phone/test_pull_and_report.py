@@ -78,6 +78,15 @@ async def test_one_item_that_cannot_be_sent_does_not_stop_the_rest(
         assert await phone.read(lambda tx, account: tx.messages.get(account, "empty")) is None
 
 
+async def test_a_sim_that_it_does_not_have_fails_the_message(
+    mock: Mock, server: Receiver, tmp_path: Path
+) -> None:
+    mock.queue = [item("m1", simNumber=2)]
+    async with living(server, tmp_path):
+        [recipient] = (await told(server, "m1", "Failed"))[-1]["recipients"]
+    assert "SIM 2 not found" in recipient["error"]
+
+
 async def test_only_pending_and_what_has_no_known_state_is_sent(
     mock: Mock, server: Receiver, tmp_path: Path
 ) -> None:

@@ -3,8 +3,8 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 
+from textgate.domain.errors import Unavailable
 from textgate.domain.times import Clock, Milliseconds
-from textgate.phone.mobile_api import NotDone
 from textgate.phone.network import Network
 
 FIRST_WAIT_MS = 10_000
@@ -35,7 +35,7 @@ async def is_set_within(event: asyncio.Event, clock: Clock, ms: Milliseconds) ->
 class Chore:
     """``do`` is done at the start, whenever it is wanted, and ``every_ms`` after the last time.
 
-    If it raises ``NotDone`` it is done again: after 10 s, 20 s, 40 s …, or as soon as it is
+    If it raises ``Unavailable`` it is done again: after 10 s, 20 s, 40 s …, or as soon as it is
     wanted. Without a network it waits for one.
     """
 
@@ -46,7 +46,7 @@ class Chore:
         do: Callable[[], Awaitable[None]],
         *,
         every_ms: Milliseconds,
-        tell: Callable[[NotDone], None],
+        tell: Callable[[Unavailable], None],
     ) -> None:
         self._clock, self._network, self._do = clock, network, do
         self._every_ms, self._tell = every_ms, tell
@@ -66,7 +66,7 @@ class Chore:
             self._wanted.clear()
             try:
                 await self._do()
-            except NotDone as problem:
+            except Unavailable as problem:
                 if not self._network.up.is_set():
                     continue
                 failures += 1

@@ -24,8 +24,8 @@ from textgate.store.vault import Vault
 STREAM_AGENT = "okhttp/4.12.0"
 """On its event stream the app says what its library says by default (A §3.10)."""
 EVERYWHERE = ("0.0.0.0/0", "::/0")
-RETENTION = timedelta(days=365)
-"""The app keeps messages for ever, unless it is told otherwise (A §7.5)."""
+RETENTION = timedelta(days=30)
+"""The app keeps messages for ever (A §7.5); of what a phone here did, a month is enough."""
 STOP_S = 3.0
 
 

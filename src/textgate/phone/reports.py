@@ -1,11 +1,13 @@
 """What became of messages is told to the server, until it has acknowledged it (A §3.7)."""
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable
 from random import Random
 
 import msgspec
 
+from textgate.domain.errors import Unavailable
 from textgate.domain.lifecycle import State
 from textgate.domain.signing import fingerprint
 from textgate.domain.times import Clock, Milliseconds
@@ -136,9 +138,10 @@ class Reports:
         except NotDone:
             return False
         fact = f"{_TOLD}:{_what(patch)}"
-        await self._store.write(
-            lambda tx: tx.devices.add_fact(self._account_id, self._device_id, fact)
-        )
+        with contextlib.suppress(Unavailable):  # then it is told once more after the next start
+            await self._store.write(
+                lambda tx: tx.devices.add_fact(self._account_id, self._device_id, fact)
+            )
         return True
 
     async def _read(self, message_id: str) -> StatePatch | None:

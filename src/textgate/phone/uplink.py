@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from textgate.domain.device import DeviceEvent, Nudge
-from textgate.domain.errors import Invalid, TextgateError
+from textgate.domain.errors import Invalid, TextgateError, Unavailable
 from textgate.domain.preferences import Document
 from textgate.domain.times import Clock, Milliseconds
 from textgate.outbound.event_stream import ServerEvent
@@ -115,7 +115,7 @@ class Uplink:
                     self.pull()
                     async for event in events:
                         await self._hear(event)
-            except NotDone as problem:
+            except Unavailable as problem:
                 why = problem.message
             except Offline:
                 why = "the phone is offline"
