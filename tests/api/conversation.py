@@ -36,8 +36,9 @@ PATTERNS = {
 }
 _PLACE = re.compile(r"\{\{([\w. ]+)\}\}")
 EVENTS = ("wait", "phone", "received")
-ON_A_PHONE = ("reaches", "sms", "behave", "log", "inbox", "told")
 """Changes of the scene that happen while it is played."""
+ON_A_PHONE = ("reaches", "sms", "behave", "log", "inbox", "told")
+"""Those that only a phone with an API of its own knows (``test_local_conversations``)."""
 _MORE = "..."
 
 

@@ -82,14 +82,13 @@ class Local:
 
     def __init__(
         self,
-        options: LocalOptions,
         ground: Ground,
         api: HttpServer,
         sock: socket.socket,
         handset: Handset,
         answering: Answering,
     ) -> None:
-        self._options, self.ground, self._api, self._sock = options, ground, api, sock
+        self.ground, self._api, self._sock = ground, api, sock
         self.handset, self.answering = handset, answering
         self.account_id = handset.account_id
 
@@ -147,7 +146,7 @@ async def open_local(
             services = await _services(settings, ground, reach, phone, answering.url, closing)
             api = HttpServer(uvicorn_config(settings, Api(services, local_groups(phone))))
             api.on_started = started
-            yield Local(options, ground, api, sock, handset, answering)
+            yield Local(ground, api, sock, handset, answering)
 
 
 async def _own_account(store: Store, options: LocalOptions, url: str) -> tuple[Account, Answering]:
