@@ -4,8 +4,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from click import get_current_context
-from click.core import ParameterSource
+import typer
 
 from textgate.cli import options
 from textgate.cli import phone_options as own
@@ -25,6 +24,7 @@ _OUTAGE = re.compile(r"(\d{1,6}(?:\.\d{1,3})?)(?:@(\d{1,6}(?:\.\d{1,3})?))?")
 
 
 def phone(
+    context: typer.Context,
     server: own.Server = None,
     data: own.Folder = Path("textgate-phone"),
     code: own.Code = None,
@@ -75,7 +75,7 @@ def phone(
     behaviour = _behaviour(sim or [], battery, times, shares, passphrase, seed)
     if local:
         _check_alone(code, count)
-        face = (host, port, _typed("user", user), _typed("password", password))
+        face = (host, port, _typed(context, "user"), _typed(context, "password"))
         return run_local(_local(data, face, behaviour, ca_file), wanted, output)
     plan = _joining(data, server, code, user, password, private_token, count)
     trouble = ReportTrouble(duplicates=duplicate_reports, shuffled=shuffle_reports)
@@ -85,10 +85,11 @@ def phone(
     return run_at_server(plan, reach, wanted, output)
 
 
-def _typed(name: str, value: str | None) -> str | None:
+def _typed(context: typer.Context, name: str) -> str | None:
     """What a person typed; the environment speaks of an account of a server."""
-    source = get_current_context().get_parameter_source(name)
-    return value if source is ParameterSource.COMMANDLINE else None
+    source = context.get_parameter_source(name)
+    typed: str | None = context.params[name]
+    return typed if source is not None and source.name == "COMMANDLINE" else None
 
 
 def _local(
