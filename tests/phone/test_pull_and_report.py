@@ -139,6 +139,34 @@ async def test_what_has_begun_is_not_cancelled_any_more(
         assert all(r["state"] != "Cancelled" for r in await told(server, "m1", "Sent"))
 
 
+def stream(*events: str) -> Answer:
+    """An event stream that says this, and ends."""
+    said = "".join(f"event: {event}\ndata: null\n\n" for event in events)
+    return Answer(200, {"Content-Type": "text/event-stream"}, f":hello\n\n{said}".encode())
+
+
+def asked(server: Receiver, path: str) -> int:
+    return sum(call.path.startswith(path) for call in server.calls)
+
+
+async def test_each_time_its_event_stream_opens_it_looks_into_its_queue(
+    mock: Mock, server: Receiver, tmp_path: Path
+) -> None:
+    mock.answers["GET /m/events"] = [stream() for _ in range(5)]
+    async with living(server, tmp_path, hurry=50) as phone:  # so it polls every 18 seconds
+        await phone.until(lambda: len(phone.kinds("connected")) == 5)
+        await phone.until(lambda: asked(server, "/m/message") >= 5, within_s=5)
+
+
+async def test_what_it_is_told_it_fetches(mock: Mock, server: Receiver, tmp_path: Path) -> None:
+    told = ("WebhooksUpdated", "SettingsUpdated", "SomethingNew")
+    mock.answers["GET /m/events"] = [stream(*told)]
+    async with living(server, tmp_path) as phone:
+        await phone.until(lambda: asked(server, "/m/webhooks") == 2)
+        await phone.until(lambda: asked(server, "/m/settings") == 2)
+        assert [t for t in phone.kinds("trouble") if "SomethingNew" in t.happening.text]
+
+
 async def test_an_answer_that_cannot_be_read_is_asked_for_again(
     mock: Mock, server: Receiver, tmp_path: Path
 ) -> None:
