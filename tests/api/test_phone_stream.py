@@ -373,6 +373,19 @@ async def test_streams_are_counted_and_what_they_told(served: Served) -> None:
     assert 'textgate_phone_events_sent_total{event="SettingsUpdated",way="stream"}' in shown
 
 
+async def test_a_stream_whose_caller_goes_with_a_request_behind_it_ends(served: Served) -> None:
+    phone, port = await served.add_phone(), int(served.url.rpartition(":")[2])
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    stream = f"GET /mobile/v1/events HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {phone.token}\r\n"
+    writer.write(f"{stream}\r\nGET /health HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+    async with asyncio.timeout(PATIENCE_S):
+        await reader.readuntil(AT_ONCE.encode())
+        writer.close()
+        await writer.wait_closed()
+        while served.services.lines.count:  # what is not read shows its end when it is written to
+            await live(served, 15_000)
+
+
 async def test_phones_that_listen_leave_room_for_requests(tmp_path: Path) -> None:
     async with serving(tmp_path, mobile_v1.GROUP, limit_concurrency=3) as served:
         phones = [await served.add_phone() for _ in range(6)]

@@ -135,6 +135,32 @@ async def test_a_caller_that_hangs_up_within_its_body_stores_nothing(tmp_path: P
             assert [one["id"] for one in (await client.get(MESSAGES)).json()] == ["later"]
 
 
+BEGUN = (b"\r\n", b"GET /hea", b"GET /health HTTP/1.1\r\nHost: x\r\n")
+
+
+@pytest.mark.parametrize(
+    ("whole", "begun"), [(0, b""), *((n, begun) for n in range(3) for begun in BEGUN)]
+)
+async def test_who_never_ends_its_headers_is_hung_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, whole: int, begun: bytes
+) -> None:
+    monkeypatch.setattr("textgate.api.protocol.HEADERS_S", 0.2)
+    async with serving(tmp_path, thirdparty_v1.GROUP) as served:
+        before = [b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n"] * whole
+        answer = await exchange(served, *before, begun)
+        assert answer.count(b"HTTP/1.1 200 ") == whole
+
+
+async def test_a_slow_answer_is_waited_for_longer_than_slow_headers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("textgate.api.protocol.HEADERS_S", 0.1)
+    async with serving(tmp_path, thirdparty_v1.GROUP) as served:
+        head = request(served, f"Content-Length: {len(WHOLE)}\r\nConnection: close\r\n")
+        answer = await exchange(served, head[:20], head[20:], *([b""] * 30), WHOLE)
+        assert answer.startswith(b"HTTP/1.1 202 ")
+
+
 async def test_two_requests_on_one_line_are_answered_in_their_order(tmp_path: Path) -> None:
     async with serving(tmp_path, thirdparty_v1.GROUP) as served:
         one = json.dumps({**MESSAGE, "id": "one"}).encode()

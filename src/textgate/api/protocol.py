@@ -7,6 +7,7 @@ is half of the server's work for a message (docs/decisions/0004-http.md). Parsin
 pipelining, limits and shutdown stay uvicorn's, and every other request goes its way untouched.
 """
 
+import asyncio
 from typing import Any, cast
 
 from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
@@ -20,6 +21,10 @@ from textgate.api.endpoint import Endpoint
 from textgate.api.server import Api
 
 LARGEST = min(32 * 1024, HIGH_WATER_LIMIT)
+HEADERS_S = 30.0
+"""How long a caller may take to send the headers of a request, the first from the moment that it
+connects. uvicorn waits for ever, and connections are counted: some thousands that say nothing would
+lock everybody out."""
 
 
 class _NoEvent:
@@ -49,6 +54,43 @@ class _QuickCycle:
 
 class QuickProtocol(HttpToolsProtocol):
     """See the module."""
+
+    _patience: asyncio.TimerHandle | None = None
+    _under_way: RequestResponseCycle | None = None
+    """The request that uvicorn's own way began last; others may wait behind it."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._await_headers()
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        cycle: Any = self.cycle
+        if cycle is None or cycle.response_complete:
+            self._await_headers()
+        else:
+            self._forget_headers()
+
+    def _await_headers(self) -> None:
+        if self._patience is None and not self.transport.is_closing():
+            self._patience = self.loop.call_later(HEADERS_S, self.transport.close)
+
+    def _forget_headers(self) -> None:
+        if self._patience is not None:
+            self._patience.cancel()
+            self._patience = None
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        self._under_way = cycle
+        super()._start_asgi_task(cycle, app)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        self._forget_headers()
+        # uvicorn tells only the last request of the line that its caller is gone.
+        if self._under_way is not None:
+            self._under_way.disconnected = True
+            self._under_way.message_event.set()
 
     def on_headers_complete(self) -> None:
         self._make_room_for_streams()
