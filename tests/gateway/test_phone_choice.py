@@ -4,7 +4,7 @@ from collections import Counter
 
 import pytest
 from gateway_world import World
-from phone_world import MOVE_ON_MS, OFFLINE_MS, Phones
+from queue_world import MOVE_ON_MS, OFFLINE_MS, Phones
 
 from textgate.domain.account import Channel
 from textgate.domain.device import DeviceEvent

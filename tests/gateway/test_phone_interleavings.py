@@ -11,7 +11,7 @@ from typing import Any
 from gateway_world import World
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from phone_world import CODE, MOVE_ON_MS, Phones
+from queue_world import CODE, MOVE_ON_MS, Phones
 
 from textgate.domain.device import Device
 from textgate.domain.errors import Conflict, Invalid

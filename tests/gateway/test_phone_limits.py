@@ -2,7 +2,7 @@
 
 import pytest
 from gateway_world import NUMBER, OTHER, World
-from phone_world import Phones
+from queue_world import Phones
 from test_phone_choice import webhook
 
 from textgate.domain.errors import Invalid, Unavailable

@@ -2,7 +2,7 @@
 
 import pytest
 from gateway_world import NUMBER, OTHER, World
-from phone_world import CODE, MOVE_ON_MS, Phones
+from queue_world import CODE, MOVE_ON_MS, Phones
 
 from textgate.domain.device import DeviceEvent
 from textgate.domain.lifecycle import State

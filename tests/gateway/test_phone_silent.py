@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 from gateway_world import DAY_MS, NUMBER, OTHER, World
-from phone_world import CODE, MOVE_ON_MS, OFFLINE_MS, Phones
+from queue_world import CODE, MOVE_ON_MS, OFFLINE_MS, Phones
 
 from textgate.domain.account import Channel
 from textgate.domain.device import Device, DeviceEvent
