@@ -35,7 +35,7 @@ PATTERNS = {
     "id": r"[A-Za-z0-9_-]{21}",
 }
 _PLACE = re.compile(r"\{\{([\w. ]+)\}\}")
-EVENTS = ("wait", "phone", "received")
+EVENTS = ("wait", "until", "phone", "received")
 """Changes of the scene that happen while it is played."""
 ON_A_PHONE = ("reaches", "sms", "behave", "log", "inbox", "told")
 """Those that only a phone with an API of its own knows (``test_local_conversations``)."""
