@@ -116,6 +116,14 @@ async def test_what_is_too_late_is_not_handed_out(phones: Phones) -> None:
     assert await phones.world.told() == ["sms:failed"]
 
 
+async def test_what_became_too_late_in_its_hand_is_not_handed_out_again(phones: Phones) -> None:
+    phone = await phones.phone()
+    await phones.submit("m1", ttl_ms=60_000)
+    assert await phones.fetch(phone) == ["m1"]
+    phones.world.clock.advance(60_000)
+    assert await phones.fetch(phone) == []
+
+
 async def test_a_phone_that_is_disabled_gets_only_cancellations(phones: Phones) -> None:
     phone = await phones.phone()
     await phones.submit("m1")
@@ -217,7 +225,10 @@ async def test_the_first_stamp_stays_and_a_report_brings_those_that_were_missed(
     second = {State.PROCESSED: made + 11, State.SENT: made + 12}
     await phones.say(phone, "m1", State.SENT, at=second)
     assert (await phones.message("m1")).reached() == first | {State.PENDING: made}
-    assert await phones.world.told() == ["sms:delivered"]
+    (sent, at_sent), (delivered, at_end) = await phones.world.events()
+    assert (sent, delivered) == ("sms:sent", "sms:delivered"), "what has arrived was sent before"
+    assert at_sent["sentAt"].endswith("00.002Z")
+    assert at_end["deliveredAt"].endswith("00.003Z")
 
 
 @pytest.mark.parametrize("wrong_ms", [-2 * HOUR_MS, 2 * HOUR_MS, -60_000_000_000])
@@ -289,7 +300,7 @@ async def test_reports_in_disorder_never_lead_back(phones: Phones) -> None:
     for state in (State.DELIVERED, State.SENT, State.PROCESSED, State.FAILED, State.CANCELLED):
         await phones.say(phone, "m1", state)
         assert await phones.state("m1") is State.DELIVERED
-    assert await phones.world.told() == ["sms:delivered"]
+    assert await phones.world.told() == ["sms:sent", "sms:delivered"]
 
 
 async def test_a_late_delivered_overturns_failed(phones: Phones) -> None:

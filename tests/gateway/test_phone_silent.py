@@ -182,6 +182,15 @@ async def test_a_phone_that_comes_back_gets_what_the_other_left(phones: Phones) 
     assert await phones.fetch(first) == ["m1"]
 
 
+async def test_when_it_has_been_at_all_phones_it_goes_round_slowly(phones: Phones) -> None:
+    first, second = await pair(phones, "m1")
+    for phone in (second, first):
+        await phones.pass_time(MOVE_ON_MS, first, second)
+        assert await phones.carrier("m1") == phone.id
+    due_at = (await phones.recipient("m1")).due_at
+    assert due_at == phones.world.clock.now() + OFFLINE_MS, "so long that a living one looks"
+
+
 async def test_two_phones_that_only_poll_lose_no_message_between_them(phones: Phones) -> None:
     """They look every 15 minutes, and never when the message happens to be theirs at first."""
     one, two = await pair(phones, "m1")
@@ -375,6 +384,17 @@ async def test_the_engine_may_die_while_it_looks_after_what_waits(phones: Phones
     await phones.work()
     after = await phones.recipient("m1")
     assert (after.lane, after.uncertain) == (living.id, False), "it was never in anybody's hand"
+    await phones.cancel("m1")
+    assert await phones.state("m1") is State.CANCELLED
+
+
+async def test_what_was_in_no_hand_when_the_engine_died_is_not_in_doubt(phones: Phones) -> None:
+    phone = await phones.phone()
+    await phones.submit("m1")
+    phones.world.clock.advance(MOVE_ON_MS)
+    await phones.world.write(lambda tx: tx.recipients.take(phone.id, 10))  # and then it dies
+    await phones.world.write(lambda tx: tx.recipients.end_leases())
+    await phones.work()
     await phones.cancel("m1")
     assert await phones.state("m1") is State.CANCELLED
 
