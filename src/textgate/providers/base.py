@@ -120,7 +120,7 @@ class Provider(Generic[S]):
     """Raise ``Invalid`` for settings that types alone cannot refuse."""
     pulled: bool = False
     """The far side fetches its messages and reports on them: nothing is sent, and its channels are
-    made by its registering. What waits for it stays due until then (``gateway/phone_queue.py``)."""
+    made by its registering. What waits for it stays due until then (``gateway/phone_queue``)."""
     simulated: bool = False
     """Sends nothing: it serves only where no channel of another kind can."""
     carries_data: bool = False
