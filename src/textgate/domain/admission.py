@@ -7,13 +7,17 @@ found: 60 a minute are some 300 in 887 million while a code lives.
 """
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from ipaddress import AddressValueError, IPv4Address, IPv6Address
 
-from textgate.domain.errors import RateLimited
+from textgate.domain.errors import RateLimited, Unauthenticated
 from textgate.domain.quota import Quota
 from textgate.domain.times import Milliseconds
 
 MINUTE, HOUR = 60_000, 3_600_000
+MOST_OF_ADDRESS = 64
+"""Characters that are remembered of what is no address."""
 _EVERYBODY = ""
 
 
@@ -26,19 +30,26 @@ class Admission:
         self._accounts = Quota((30, HOUR))
         self._codes = Quota((30, MINUTE))
 
-    def guess(self, address: str | None, now: Milliseconds) -> None:
-        """Count a guess before it is looked at. Raises ``RateLimited``."""
+    @contextmanager
+    def guess(self, address: str | None, now: Milliseconds) -> Iterator[None]:
+        """Count a guess before it is looked at, and leave it counted if that finds it wrong:
+        ``Unauthenticated``. Raises ``RateLimited``."""
         who = network(address)
         _refuse(self._guesses.take(who, now))
         wait = self._all_guesses.take(_EVERYBODY, now)
         if wait > 0:
             self._guesses.give_back(who)
         _refuse(wait)
-
-    def right(self, address: str | None) -> None:
-        """The guess was none: do not count it."""
-        self._guesses.give_back(network(address))
-        self._all_guesses.give_back(_EVERYBODY)
+        wrong = False
+        try:
+            yield
+        except Unauthenticated:
+            wrong = True
+            raise
+        finally:
+            if not wrong:
+                self._guesses.give_back(who)
+                self._all_guesses.give_back(_EVERYBODY)
 
     def new_account(self, address: str | None, now: Milliseconds) -> None:
         """Count an account made for a stranger. Raises ``RateLimited``."""
@@ -50,11 +61,12 @@ class Admission:
 
 
 def network(address: str | None) -> str:
-    """Return what is counted as one: an IPv4 address, the /64 of an IPv6 one, or what is given."""
+    """Return what is counted as one: an IPv4 address, the /64 of an IPv6 one, or what is given, of
+    which a proxy may have passed on too much."""
     try:
         found = IPv6Address(address or "")
     except AddressValueError:
-        return address or "unknown"
+        return (address or "unknown")[:MOST_OF_ADDRESS]
     if found.ipv4_mapped is not None:
         return str(IPv4Address(found.ipv4_mapped))
     return str(IPv6Address(int(found) >> 64 << 64))

@@ -84,10 +84,8 @@ async def _register(call: Call[None, NewPhone]) -> Answer:
 
 async def _by_code(call: Call[None, NewPhone], code: str, wanted: devices.Registration) -> Joined:
     services = call.services
-    services.admission.guess(call.client, services.clock.now())
-    joined = await services.store.write(lambda tx: join_by_code(tx, code, wanted))
-    services.admission.right(call.client)
-    return joined
+    with services.admission.guess(call.client, services.clock.now()):
+        return await services.store.write(lambda tx: join_by_code(tx, code, wanted))
 
 
 def _admit(call: Call[None, NewPhone], scheme: str, given: str) -> None:
@@ -99,10 +97,9 @@ def _admit(call: Call[None, NewPhone], scheme: str, given: str) -> None:
     wanted = services.settings.private_token
     if wanted is None or scheme.lower() != "bearer":
         raise Unauthenticated(_how_to_join(services))
-    services.admission.guess(call.client, now)
-    if not hmac.compare_digest(given.strip().encode("latin-1"), wanted.encode()):
-        raise Unauthenticated(_how_to_join(services))
-    services.admission.right(call.client)
+    with services.admission.guess(call.client, now):
+        if not hmac.compare_digest(given.strip().encode("latin-1"), wanted.encode()):
+            raise Unauthenticated(_how_to_join(services))
 
 
 def _how_to_join(services: Services) -> str:
