@@ -10,7 +10,7 @@ from engine_world import World
 from textgate.domain.device import DeviceEvent
 from textgate.domain.push import Push
 from textgate.engine import push
-from textgate.engine.push import EVERY_MS, GATHER_MS, STALE_MS
+from textgate.engine.push import EVERY_MS, GATHER_MS, OTHERS_MOST, STALE_MS
 from textgate.gateway import devices
 from textgate.gateway.devices import Registered
 from textgate.gateway.nudges import nudge
@@ -204,15 +204,28 @@ async def test_pushes_of_others_go_out_with_ours(world: World) -> None:
     await world.live(MINUTE_MS)
     [(_, entries)] = relay.asked
     assert entries == [
-        {"token": "their-token", "event": "WebhooksUpdated", "data": {"k": "v"}},
         {"token": "tok-1", "event": "MessageEnqueued"},
+        {"token": "their-token", "event": "WebhooksUpdated", "data": {"k": "v"}},
     ]
+
+
+async def test_however_much_others_push_our_phones_are_woken_at_once(world: World) -> None:
+    relay = await started(world)
+    engine = world.engines[0].relay
+    assert engine is not None
+    pushes = [Push(f"t{n}", DeviceEvent.MESSAGE_ENQUEUED) for n in range(OTHERS_MOST + 1)]
+    assert engine.forward(pushes[:OTHERS_MOST])
+    assert not engine.forward(pushes[OTHERS_MOST:])
+    await tell(world, await world.phone(push_token="ours"))
+    await world.live(MINUTE_MS)
+    _, entries = relay.asked[0]
+    assert [entry["token"] for entry in entries] == ["ours", *(f"t{n}" for n in range(499))]
 
 
 async def test_others_are_told_when_there_is_no_room(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(push, "WAITING_MOST", 2)
+    monkeypatch.setattr(push, "OTHERS_MOST", 2)
     await started(world)
     engine = world.engines[0].relay
     assert engine is not None

@@ -27,6 +27,8 @@ STALE_MS = 900_000
 AT_ONCE = 500
 """Pushes in one request."""
 WAITING_MOST = 10_000
+OTHERS_MOST = 5_000
+"""What waits when no more is taken of others: our own phones keep their room."""
 TIMEOUT_S = 10.0
 
 log = structlog.get_logger("textgate.push")
@@ -47,8 +49,8 @@ class PushRelay:
         self._put(nudge, self._clock.now())
 
     def forward(self, pushes: Sequence[Push]) -> bool:
-        """Tell the phones of somebody else; False: there is no room for all of it."""
-        if len(self._waiting) + len(pushes) > WAITING_MOST:
+        """Tell the phones of somebody else, after ours; False: there is no room for all of it."""
+        if len(self._waiting) + len(pushes) > OTHERS_MOST:
             return False
         for push in pushes:
             self._put(push, self._clock.now())
@@ -93,11 +95,13 @@ class PushRelay:
         return self._refused(answer, {what: taken[what] for _, what in pushes})
 
     def _take(self) -> dict[Nudge | Push, Milliseconds]:
-        """Remove what goes into the next request, the oldest first, and what is too old."""
+        """Remove what goes into the next request, and what is too old: ours before that of others,
+        the oldest first."""
         late = self._clock.now() - STALE_MS
         some: dict[Nudge | Push, Milliseconds] = {}
-        while self._waiting and len(some) < AT_ONCE:
-            what = next(iter(self._waiting))
+        for what in sorted(self._waiting, key=lambda one: isinstance(one, Push)):
+            if len(some) == AT_ONCE:
+                break
             since = self._waiting.pop(what)
             if since > late:
                 some[what] = since
