@@ -1,7 +1,8 @@
 """What operators watch: metrics for Prometheus.
 
 The counters are plain numbers, changed on the event loop alone, because eight of them move for
-every message; ``prometheus_client`` reads them when somebody asks and writes its text format.
+every message; ``prometheus_client`` reads them when somebody asks and writes its text format. That
+may be done in another thread: what is read is a copy, made in one step.
 """
 
 from bisect import bisect_left
@@ -57,7 +58,7 @@ class Counter(Collector):
     def collect(self) -> Iterator[Metric]:
         name, documentation, labels = self._about
         family = CounterMetricFamily(name, documentation, labels=labels)
-        for values, count in self._counts.items():
+        for values, count in list(self._counts.items()):
             family.add_metric(values, count)
         yield family
 
@@ -76,7 +77,7 @@ class Gauge(Collector):
     def collect(self) -> Iterator[Metric]:
         name, documentation, labels = self._about
         family = GaugeMetricFamily(name, documentation, labels=labels)
-        for values, value in self._values.items():
+        for values, value in list(self._values.items()):
             family.add_metric(values, value)
         yield family
 
@@ -110,7 +111,7 @@ class Histogram(Collector):
     def collect(self) -> Iterator[Metric]:
         name, documentation, labels = self._about
         family = HistogramMetricFamily(name, documentation, labels=labels)
-        for values, found in self._found.items():
+        for values, found in list(self._found.items()):
             total, buckets = 0.0, []
             for bound, count in zip((*map(str, self._bounds), "+Inf"), found, strict=False):
                 total += count

@@ -1,12 +1,14 @@
-"""What one phone sends, however much, keeps nobody else waiting."""
+"""What one phone sends, however much, keeps nobody else waiting; nor do many phones."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import pytest
 from serving import Served, serving
 
+from textgate import telemetry
 from textgate.api import device_events, mobile_v1, thirdparty_v1
 from textgate.gateway.devices import Registered
 
@@ -17,7 +19,7 @@ NUMBERS = [f"+417900{n:05}" for n in range(100)]
 
 
 @asynccontextmanager
-async def nobody_waits() -> AsyncIterator[None]:
+async def nobody_waits(longest_s: float = LONGEST_S) -> AsyncIterator[None]:
     """The event loop, which serves everybody, is never kept for long."""
     loop, longest = asyncio.get_running_loop(), 0.0
 
@@ -33,7 +35,7 @@ async def nobody_waits() -> AsyncIterator[None]:
     yield
     await asyncio.sleep(0.002)
     watching.cancel()
-    assert 0 < longest < LONGEST_S
+    assert 0 < longest < longest_s
 
 
 async def _message(served: Served, phone: Registered) -> str:
@@ -73,3 +75,30 @@ async def test_many_messages_of_one_id(tmp_path: Path) -> None:
         async with served.client() as owner:
             inbox = await owner.get("/3rdparty/v1/inbox", params={"limit": 500, "offset": 500})
         assert int(inbox.headers["X-Total-Count"]) == 700
+
+
+@pytest.fixture
+def fetching() -> Iterator[list[str]]:
+    """Phones that have fetched messages; what was counted of them is forgotten in the end."""
+    phones: list[str] = []
+    yield phones
+    for phone in phones:
+        telemetry.forget("channel", phone)
+
+
+async def test_the_metrics_of_many_phones(tmp_path: Path, fetching: list[str]) -> None:
+    def fetch() -> None:
+        fetching.append(f"phone-{len(fetching)}")
+        telemetry.TIME_TO_PHONE.observe(0.2, fetching[-1])
+
+    for _ in range(4_000):
+        fetch()
+    async with serving(tmp_path, *GROUPS) as served, served.client() as client:
+        async with nobody_waits(0.25):
+            asked = asyncio.create_task(client.get("/metrics"))
+            while not asked.done():
+                await asyncio.sleep(0.001)
+                fetch()
+        shown = (await asked).text
+    name = "textgate_time_to_phone_seconds_count"
+    assert 4_000 <= sum(line.startswith(name) for line in shown.splitlines()) <= len(fetching)
