@@ -49,6 +49,7 @@ def name_of(attachment: Attachment) -> str:
 def _file_name(attachment: Attachment) -> str:
     """Return the name as RFC 6266 wants it, which is in ASCII first."""
     name = _UNPRINTABLE.sub("_", name_of(attachment)).strip(" .")[:LONGEST_NAME]
+    name = name or f"part-{attachment.part_id}"  # it was dots alone
     plain = _RISKY.sub("_", name)
     exact = "" if plain == name else f"; filename*=UTF-8''{quote(name, safe='')}"
     return f'filename="{plain}"{exact}'
