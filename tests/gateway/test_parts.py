@@ -12,7 +12,7 @@ import pytest
 from gateway_world import NUMBER, OTHER, World
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from phone_world import Phones
+from queue_world import Phones
 
 from textgate.domain.device import Device
 from textgate.domain.event import EventType
@@ -182,7 +182,7 @@ async def test_where_there_is_one_part_or_it_is_not_known_the_first_word_counts(
     await phones.send(device, "m", number, text=text, **wanted)
     await phones.tell(device, "sms:delivered", "m", number)
     assert await phones.state("m") is State.DELIVERED
-    assert await phones.told() == ["sms:delivered"]
+    assert await phones.told() == ["sms:sent", "sms:delivered"]
 
 
 async def test_an_app_that_knows_no_such_event_is_believed_at_once(phones: Teller) -> None:
@@ -190,7 +190,7 @@ async def test_an_app_that_knows_no_such_event_is_believed_at_once(phones: Telle
     await phones.send(device, "m")
     await phones.say(device, "m", State.DELIVERED)
     assert await phones.state("m") is State.DELIVERED
-    assert await phones.told() == ["sms:delivered"]
+    assert await phones.told() == ["sms:sent", "sms:delivered"]
 
 
 # One for each part
@@ -221,8 +221,8 @@ async def test_a_phone_that_tells_us_of_no_part_is_told_of_by_its_report(
     for device in (old, new):
         await phones.send(device, device.name, device_id=device.id)
         await phones.say(device, device.name, State.DELIVERED)
-    assert await phones.told() == ["sms:delivered"] * 2
-    assert len(await phones.called()) == 2
+    assert await phones.told() == ["sms:sent", "sms:delivered"] * 2
+    assert len(await phones.called()) == 4
 
 
 # By the phone itself
@@ -296,6 +296,18 @@ async def test_the_first_word_moves_the_state_and_is_announced(phones: Teller, f
     [(event, said)] = await phones.called()
     assert (event, said["reason"]) == ("sms:failed", reason)
     assert said.get("simNumber") == (2 if first == "event" else None)
+
+
+async def test_that_it_was_sent_is_told_also_when_its_delivery_is_known_first(
+    phones: Teller,
+) -> None:
+    device = await phones.teller()
+    await phones.send(device, "m", text="short")
+    await phones.tell(device, "sms:delivered", "m")
+    await phones.tell(device, "sms:sent", "m")
+    await phones.say(device, "m", State.SENT)
+    assert await phones.told() == ["sms:sent", "sms:delivered"]
+    assert {event for event, _ in await phones.called()} == {"sms:sent", "sms:delivered"}
 
 
 async def test_the_phones_own_words_are_passed_on(phones: Teller) -> None:

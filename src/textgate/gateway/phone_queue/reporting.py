@@ -35,6 +35,7 @@ SIGNAL_OF = {
     State.CANCELLED: Signal.CANCELLED,
 }
 """``Cancelling`` is our word, and no news from a phone."""
+UNSENT = (State.PENDING, State.PROCESSED, State.CANCELLING)
 
 OUTCOME_OF = {
     State.SENT: "accepted",
@@ -135,6 +136,8 @@ def _tell(
     elif state is old.state:
         return state
     else:
+        if state is State.DELIVERED:
+            old = _sent_before(tx, device, message, old, at, policy)
         new = _ended(tx, device, message, old, state, told.error)
     _store(tx, device, message, old, new, policy, at=at, said=told.said)
     return new.state
@@ -186,11 +189,31 @@ def deliver(
     state = advance(recipient.state, Signal.DELIVERED)
     if state is recipient.state:
         return
-    times = {State.DELIVERED: _believed(at, message, tx.now)}
-    new = _ended(tx, device, message, recipient, state, None)
-    _store(
-        tx, device, message, recipient, new, policy_of(tx, device.account_id), at=times, said=said
+    times, policy = (
+        {State.DELIVERED: _believed(at, message, tx.now)},
+        policy_of(tx, device.account_id),
     )
+    old = _sent_before(tx, device, message, recipient, times, policy)
+    new = _ended(tx, device, message, old, state, None)
+    _store(tx, device, message, old, new, policy, at=times, said=said)
+
+
+def _sent_before(
+    tx: Tx,
+    device: Device,
+    message: Message,
+    old: Recipient,
+    at: Mapping[State, Milliseconds],
+    policy: PhonePolicy,
+) -> Recipient:
+    """What has arrived was sent before, and that is told first: a phone's own word of it may come
+    later, and none at all by its queue, as each report tells the newest state (A §3.7)."""
+    if old.state not in UNSENT:
+        return old
+    new = _ended(tx, device, message, old, State.SENT, None)
+    sent_at = at.get(State.SENT, at.get(State.DELIVERED, tx.now))
+    _store(tx, device, message, old, new, policy, at={State.SENT: sent_at})
+    return new
 
 
 def _ended(
