@@ -86,7 +86,8 @@ def _look_after_offered(tx: Tx, message: Message, r: Recipient, channel: Channel
     until = min(_until(message, r, policy, r.updated_at), r.deadline) if usable else tx.now
     if tx.now < until:
         _put_back(tx, r, until)
-        _offered(tx, message, r.lane)
+        tx.messages.carried_by(message.account_id, message.id, r.lane)
+        nudge(tx, r.account_id, r.lane, DeviceEvent.MESSAGE_ENQUEUED)
         return
     there = _next(tx, message, r, policy)
     if there is not None:
@@ -115,11 +116,6 @@ def _put_back(tx: Tx, r: Recipient, due_at: Milliseconds, holder: str | None = N
     uncertain = r.uncertain and (holder is not None or tx.phone_queues.in_doubt(r))
     if tx.phone_queues.put_back(r, due_at=due_at, holder=holder, uncertain=uncertain):
         tx.due(due_at)
-
-
-def _offered(tx: Tx, message: Message, device_id: str) -> None:
-    tx.messages.carried_by(message.account_id, message.id, device_id)
-    nudge(tx, message.account_id, device_id, DeviceEvent.MESSAGE_ENQUEUED)
 
 
 def _next(tx: Tx, message: Message, r: Recipient, policy: PhonePolicy) -> Channel | None:
@@ -163,32 +159,31 @@ def _move(
     """Give it to ``there``. Among phones it goes round: what one did not fetch may be the first's
     again, if that is back."""
     rest = [id_ for id_ in old.route.split() if id_ != there.id]
-    phone = pulled(there)
-    if phone and not tx.phone_queues.tried(old, old.lane):
-        rest.append(old.lane)
-    if phone:
-        new = msgspec.structs.replace(
-            old,
-            lane=there.id,
-            route=" ".join(rest),
-            holder=None,
-            provider_ref=None,
-            uncertain=uncertain,
-        )
-        # This take counts, as one at the phone before.
-        ahead = msgspec.structs.replace(new, attempt=new.attempt + 1)
-        until = min(_until(message, ahead, policy, tx.now), old.deadline)
-        new = msgspec.structs.replace(new, due_at=until)
-    else:
+    if not pulled(there):
         new = passed_on(tx, message, old, there.id, " ".join(rest))
-        new = msgspec.structs.replace(new, uncertain=uncertain)
+    else:
+        if not tx.phone_queues.tried(old, old.lane):
+            rest.append(old.lane)
+        new = _offered_to(tx, message, old, there.id, " ".join(rest), policy)
+    new = msgspec.structs.replace(new, uncertain=uncertain)
     if not tx.recipients.move(old, new):
         return
-    log_it = partial(log.info, "message moves on", message=message.id, to=there.id)
-    tx.afterwards(partial(log_it, channel=old.lane))
-    if phone:
-        tx.due(until)
-        _offered(tx, message, there.id)
-    else:
-        tx.messages.carried_by(message.account_id, message.id, there.id)
-        start(tx, message, new)
+    tx.messages.carried_by(message.account_id, message.id, there.id)
+    tx.afterwards(partial(_log_move, message.id, old.lane, there.id))
+    start(tx, message, new)
+    if pulled(there):
+        nudge(tx, message.account_id, there.id, DeviceEvent.MESSAGE_ENQUEUED)
+
+
+def _offered_to(
+    tx: Tx, message: Message, old: Recipient, lane: str, route: str, policy: PhonePolicy
+) -> Recipient:
+    """Return it as it waits for another phone; the take that brought us here stays counted."""
+    new = msgspec.structs.replace(old, lane=lane, route=route, holder=None, provider_ref=None)
+    ahead = msgspec.structs.replace(new, attempt=new.attempt + 1)  # as at its next take
+    until = min(_until(message, ahead, policy, tx.now), old.deadline)
+    return msgspec.structs.replace(new, due_at=until)
+
+
+def _log_move(message_id: str, was: str, now: str) -> None:
+    log.info("message moves on", message=message_id, channel=was, to=now)
