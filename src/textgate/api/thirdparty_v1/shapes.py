@@ -76,6 +76,7 @@ def message_state(
         states={
             state: created_at if at == message.created_at else rfc3339(at)
             for state, at in message.reached().items()
+            if state is not State.CANCELLING  # the original has no time of it (A §2.4)
         },
         text_message=text,
         data_message=data,
