@@ -5,13 +5,14 @@ from pathlib import Path
 
 import pytest
 import structlog
-from engine_world import WatchedHttp, WatchedStore, World
+from engine_world import World
 
 from textgate.gateway.credentials import add_account
 from textgate.outbound.guard import Guard
 from textgate.testing.clock import FakeClock
 from textgate.testing.far_side import FarSide
 from textgate.testing.vault import VAULT
+from textgate.testing.watched import WatchedHttp, WatchedStore
 
 
 @pytest.fixture(autouse=True)

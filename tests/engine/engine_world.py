@@ -2,8 +2,7 @@
 over real HTTP, under a clock that stands still until the story moves it."""
 
 import asyncio
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -20,7 +19,6 @@ from textgate.gateway import channels, devices, webhooks
 from textgate.gateway.announce import announce
 from textgate.gateway.submit import Submitted, check, submit
 from textgate.outbound.guard import Guard
-from textgate.outbound.http import Failure, HttpClient, Reply
 from textgate.outbound.script.deno import Deno
 from textgate.outbound.script.workers import Workers
 from textgate.store.base import Tx
@@ -28,6 +26,7 @@ from textgate.store.sqlite import SqliteStore
 from textgate.testing.clock import FakeClock
 from textgate.testing.far_side import FarSide, Request, Say
 from textgate.testing.vault import VAULT
+from textgate.testing.watched import PATIENCE_S, WatchedHttp, WatchedStore, live, settle_down
 
 T = TypeVar("T")
 
@@ -41,60 +40,6 @@ TAKEN = Say(body=b'{"code":"ok"}')
 def messages(requests: list[Request]) -> list[str]:
     """Which message each request of the provider's path was for."""
     return [request.headers["textgate-message-id"] for request in requests]
-
-
-ROUNDS = 25
-"""Turns of the event loop in which nothing moves: far more than any step of the engine takes."""
-PATIENCE_S = 30.0
-
-
-class WatchedStore(SqliteStore):
-    """The real store, which also knows how many of its callers wait."""
-
-    waiting = 0
-    calls = 0
-
-    async def write(self, work: Callable[[Tx], T]) -> T:
-        self.waiting += 1
-        self.calls += 1
-        try:
-            return await super().write(work)
-        finally:
-            self.waiting -= 1
-
-    async def read(self, work: Callable[[Tx], T]) -> T:
-        self.waiting += 1
-        self.calls += 1
-        try:
-            return await super().read(work)
-        finally:
-            self.waiting -= 1
-
-
-class WatchedHttp(HttpClient):
-    """The real client, which also knows how many calls are under way."""
-
-    waiting = 0
-    calls = 0
-
-    async def request(
-        self,
-        method: str,
-        url: str,
-        *,
-        headers: Sequence[tuple[str, str]] = (),
-        body: bytes = b"",
-        timeout: float,
-        keep_headers: bool = False,
-    ) -> Reply | Failure:
-        self.waiting += 1
-        self.calls += 1
-        try:
-            return await super().request(
-                method, url, headers=headers, body=body, timeout=timeout, keep_headers=keep_headers
-            )
-        finally:
-            self.waiting -= 1
 
 
 @dataclass
@@ -141,16 +86,11 @@ class World:
 
     async def settle_down(self) -> None:
         """Return when the engine has done all that it can do at this time."""
-        quiet, last, until = 0, -1, time.monotonic() + PATIENCE_S
-        while quiet < ROUNDS:
-            await asyncio.sleep(0)
-            busy = self.store.waiting or self.http.waiting != self.far.holding
-            pulse = self.store.calls + self.http.calls
-            quiet = 0 if busy or pulse != last else quiet + 1
-            last = pulse
-            if busy:
-                await asyncio.sleep(0.0002)  # the disk and the sockets take real time
-            assert time.monotonic() < until, "the engine does not settle down"
+        await settle_down(
+            self.store,
+            self.http,
+            busy=lambda: self.store.waiting > 0 or self.http.waiting != self.far.holding,
+        )
 
     async def leap(self, ms: Milliseconds) -> None:
         """Move the time on at once: who wanted to wake meanwhile wakes late."""
@@ -160,13 +100,7 @@ class World:
 
     async def live(self, ms: Milliseconds) -> None:
         """Let the time pass: everybody wakes when they wanted to."""
-        end = self.clock.now() + ms
-        await self.settle_down()
-        while (wake := self.clock.next_wake()) is not None and wake <= end:
-            self.clock.advance(wake - self.clock.now())
-            await self.settle_down()
-        self.clock.advance(end - self.clock.now())
-        await self.settle_down()
+        await live(self.clock, ms, self.settle_down)
 
     async def until_the_store_is_asked(self) -> None:
         """Return in the turn of the loop in which somebody's work first waits for the store."""

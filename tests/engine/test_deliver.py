@@ -3,7 +3,7 @@
 import asyncio
 
 import pytest
-from engine_world import DAY_MS, NUMBER, OTHER, PATIENCE_S, PROVIDER, TAKEN, World
+from engine_world import DAY_MS, NUMBER, OTHER, PROVIDER, TAKEN, World
 from structlog.testing import capture_logs
 
 from textgate.domain.lifecycle import State
@@ -11,6 +11,7 @@ from textgate.domain.outcome import Reason
 from textgate.gateway import channels
 from textgate.store.base import Tx
 from textgate.testing.far_side import Say
+from textgate.testing.watched import PATIENCE_S
 
 BUSY = Say(503, b'{"code":"unknown_error"}')
 REFUSED = Say(200, b'{"code":"delivery_rejected"}')

@@ -1,7 +1,6 @@
 """A handset on a real store, under a clock that stands still until the story moves it."""
 
 import asyncio
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,17 +20,14 @@ from textgate.phone.behaviour import Behaviour
 from textgate.phone.handset import Handset
 from textgate.phone.happening import Happening
 from textgate.store.base import Tx
-from textgate.store.sqlite import SqliteStore
 from textgate.testing.clock import FakeClock
 from textgate.testing.vault import VAULT
+from textgate.testing.watched import PATIENCE_S, WatchedStore, live, settle_down
 
 T = TypeVar("T")
 
 NUMBER, OTHER = "+41790000001", "+41790000002"
 DAY_MS = 86_400_000
-ROUNDS = 25
-"""Turns of the event loop in which nothing moves: more than any step of a handset takes."""
-PATIENCE_S = 30.0
 TWO_SIMS = (
     SimCard(slot_index=0, sim_number=1, phone_number="+41791110001", carrier_name="One"),
     SimCard(slot_index=1, sim_number=2, phone_number="+41791110002", carrier_name="Two"),
@@ -45,29 +41,6 @@ EXACT = Behaviour(
     seed=7,
 )
 """A phone whose every step takes a known time."""
-
-
-class WatchedStore(SqliteStore):
-    """The real store, which also knows how many of its callers wait."""
-
-    waiting = 0
-    calls = 0
-
-    async def write(self, work: Callable[[Tx], T]) -> T:
-        self.waiting += 1
-        self.calls += 1
-        try:
-            return await super().write(work)
-        finally:
-            self.waiting -= 1
-
-    async def read(self, work: Callable[[Tx], T]) -> T:
-        self.waiting += 1
-        self.calls += 1
-        try:
-            return await super().read(work)
-        finally:
-            self.waiting -= 1
 
 
 @dataclass
@@ -99,26 +72,13 @@ class Phone:
 
     async def settle_down(self) -> None:
         """Return when the phone has done all that it can do at this time."""
-        quiet, last, until = 0, -1, time.monotonic() + PATIENCE_S
-        while quiet < ROUNDS:
-            await asyncio.sleep(0)
-            quiet = 0 if self.store.waiting or self.store.calls != last else quiet + 1
-            last = self.store.calls
-            if self.store.waiting:
-                await asyncio.sleep(0.0002)
-            assert time.monotonic() < until, "the phone does not settle down"
+        await settle_down(self.store, busy=lambda: self.store.waiting > 0)
         if self.running is not None and self.running.done():
             self.running.result()
 
     async def live(self, ms: Milliseconds) -> None:
         """Let the time pass: everybody wakes when they wanted to."""
-        end = self.clock.now() + ms
-        await self.settle_down()
-        while (wake := self.clock.next_wake()) is not None and wake <= end:
-            self.clock.advance(wake - self.clock.now())
-            await self.settle_down()
-        self.clock.advance(end - self.clock.now())
-        await self.settle_down()
+        await live(self.clock, ms, self.settle_down)
 
     async def until(self, happened: Callable[[], bool]) -> None:
         """Wait for what a thread does, in real time."""
