@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from phonenumbers import PhoneNumberFormat, PhoneNumberType
 
 from textgate.domain.errors import Invalid
-from textgate.domain.phone import PhoneNumber, mask, parse_phone
+from textgate.domain.phone import PhoneNumber, canonical, mask, parse_phone
 
 INVALID = "invalid phone number"
 NOT_MOBILE = "not mobile phone number"
@@ -36,6 +36,17 @@ def by_textgate(text: str, region: str | None = None) -> str:
         return parse_phone(text, default_region=region).e164
     except Invalid as error:
         return error.message.split(":")[0]
+
+
+def sender_by_the_library(text: str) -> str:
+    """What the library alone says of who wrote: a valid number as E.164, else the text itself."""
+    try:
+        number = phonenumbers.parse(text, None)
+    except phonenumbers.NumberParseException:
+        return text
+    if not phonenumbers.is_valid_number(number):
+        return text
+    return phonenumbers.format_number(number, PhoneNumberFormat.E164)
 
 
 def test_a_number_is_kept_as_e164() -> None:
@@ -149,6 +160,8 @@ def test_the_short_way_and_the_library_agree_on_every_kind_of_number() -> None:
     texts = {m for text in sorted(set(examples())) for m in mutations(text, dice)}
     said = {text: (by_textgate(text), by_the_library(text)) for text in texts}
     assert {text: pair for text, pair in said.items() if pair[0] != pair[1]} == {}
+    senders = {text: (canonical(text, None), sender_by_the_library(text)) for text in texts}
+    assert {text: pair for text, pair in senders.items() if pair[0] != pair[1]} == {}
     accepted = sum(ours.startswith("+") for ours, _ in said.values())
     assert len(said) > 8_000
     assert accepted > 1_000  # the agreement is not about refusals alone
@@ -167,6 +180,7 @@ def test_the_usual_spelling_of_a_mobile_number_takes_the_short_way(
 
     monkeypatch.setattr(phonenumbers, "parse", never)
     assert [by_textgate(text) for text in texts] == texts
+    assert [canonical(text, None) for text in texts] == texts
 
 
 @given(
