@@ -23,25 +23,30 @@ class Nothing(msgspec.Struct):
 async def _told(call: Call[None, PhoneEvent]) -> Answer:
     """Answer once it is on disk: the phone waits five seconds at most (A §4.6), then repeats."""
     services, key, event = call.services, call.path["key"], call.body
-    known = await services.store.read(lambda tx: tx.devices.by_event_key(key))
-    if known is None:
-        raise NotFound(_NO_SUCH_ADDRESS)
     region = services.settings.default_region
     try:
-        await services.store.write(lambda tx: _take(tx, known, event, region))
+        await services.store.write(lambda tx: _take(tx, key, event, region))
     except Invalid as wrong:
         why = wrong
-        await services.store.write(lambda tx: refused(tx, known, event.event, why))
+        await services.store.write(lambda tx: refused(tx, _phone(tx, key), event.event, why))
         raise
     return Answer(200, Nothing())
 
 
-def _take(tx: Tx, known: Device, event: PhoneEvent, region: str | None) -> None:
-    device = tx.devices.get(known.account_id, known.id)
-    account = tx.accounts.get(known.account_id)
-    if device is None or account is None:
+def _take(tx: Tx, key: str, event: PhoneEvent, region: str | None) -> None:
+    """One write and no look before it: to look is cheaper here than to ask a thread to."""
+    device = _phone(tx, key)
+    account = tx.accounts.get(device.account_id)
+    if account is None:
         raise NotFound(_NO_SUCH_ADDRESS)
     take(tx, account, device, event, default_region=region)
+
+
+def _phone(tx: Tx, key: str) -> Device:
+    device = tx.devices.by_event_key(key)
+    if device is None:
+        raise NotFound(_NO_SUCH_ADDRESS)
+    return device
 
 
 GROUP = Group(
