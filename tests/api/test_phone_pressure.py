@@ -1,6 +1,7 @@
 """What one phone sends, however much, keeps nobody else waiting; nor do many phones."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -20,15 +21,16 @@ NUMBERS = [f"+417900{n:05}" for n in range(100)]
 
 @asynccontextmanager
 async def nobody_waits(longest_s: float = LONGEST_S) -> AsyncIterator[None]:
-    """The event loop, which serves everybody, is never kept for long."""
-    loop, longest = asyncio.get_running_loop(), 0.0
+    """The event loop, which serves everybody, is never kept for long: by its own CPU, so that other
+    processes of a busy machine are not taken for ours."""
+    longest = 0.0
 
     async def watch() -> None:
         nonlocal longest
         while True:
-            before = loop.time()
+            before = time.thread_time()
             await asyncio.sleep(0.001)
-            longest = max(longest, loop.time() - before)
+            longest = max(longest, time.thread_time() - before)
 
     watching = asyncio.create_task(watch())
     await asyncio.sleep(0)
@@ -54,7 +56,7 @@ async def test_a_long_report_on_many_numbers(tmp_path: Path) -> None:
         await client.get("/mobile/v1/message")
         numbers = [{"phoneNumber": number, "state": "Sent"} for number in NUMBERS]
         report = [{"id": message_id, "recipients": numbers}] * 200
-        async with nobody_waits():
+        async with nobody_waits(0.15):  # in one piece it takes twice as long, and more
             assert (await client.patch("/mobile/v1/message", json=report)).status_code == 204
         async with served.client() as owner:
             told = (await owner.get(f"/3rdparty/v1/messages/{message_id}")).json()
