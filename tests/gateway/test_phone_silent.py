@@ -385,6 +385,7 @@ async def test_the_engine_may_die_while_it_looks_after_what_waits(phones: Phones
     after = await phones.recipient("m1")
     assert (after.lane, after.uncertain) == (living.id, False), "it was never in anybody's hand"
     await phones.cancel("m1")
+    await phones.pass_time(MOVE_ON_MS)
     assert await phones.state("m1") is State.CANCELLED
 
 
@@ -396,6 +397,7 @@ async def test_what_was_in_no_hand_when_the_engine_died_is_not_in_doubt(phones: 
     await phones.world.write(lambda tx: tx.recipients.end_leases())
     await phones.work()
     await phones.cancel("m1")
+    await phones.pass_time(MOVE_ON_MS)
     assert await phones.state("m1") is State.CANCELLED
 
 
@@ -453,15 +455,45 @@ async def test_a_sweep_of_what_is_late_calls_unknown_what_was_in_hand(phones: Ph
 # Cancelling.
 
 
-async def test_what_nobody_fetched_is_cancelled_at_once(phones: Phones) -> None:
+async def test_what_a_silent_phone_never_fetched_is_cancelled_at_once(phones: Phones) -> None:
     phone = await phones.phone()
     await phones.submit("m1", NUMBER, OTHER)
     phones.nudged()
+    phones.world.clock.advance(HOUR_MS)
     await phones.cancel("m1")
     assert (await phones.message("m1")).state is State.CANCELLED
     assert await phones.world.told() == ["sms:cancelled", "sms:cancelled"]
     assert phones.nudged() == []
     assert await phones.fetch(phone) == []
+
+
+async def test_a_phone_is_asked_to_drop_what_it_has_not_fetched_and_does_not_get_it(
+    phones: Phones,
+) -> None:
+    phone = await phones.phone()
+    await phones.submit("m1", NUMBER, OTHER)
+    phones.nudged()
+    await phones.cancel("m1")
+    assert phones.nudged()[0] == (phone.id, DeviceEvent.MESSAGE_CANCELLED, {"messageId": "m1"})
+    assert (await phones.message("m1")).state is State.CANCELLING
+    assert await phones.fetch(phone) == ["m1"]
+    assert await phones.attempts("m1") == [], "it is only to say that it drops it"
+    await phones.pass_time(MOVE_ON_MS, phone)
+    assert (await phones.message("m1")).state is State.CANCELLED
+    assert await phones.world.told() == ["sms:cancelled", "sms:cancelled"]
+
+
+async def test_what_was_never_fetched_is_cancelled_by_the_word_of_the_phone(
+    phones: Phones,
+) -> None:
+    phone = await phones.phone()
+    await phones.submit("m1")
+    await phones.cancel("m1")
+    await phones.fetch(phone)
+    await phones.say(phone, "m1", State.CANCELLED)
+    after = await phones.recipient("m1")
+    assert (after.state, after.due_at, after.attempt) == (State.CANCELLED, None, 0)
+    assert await phones.world.told() == ["sms:cancelled"]
 
 
 @pytest.mark.parametrize("told", [None, State.PENDING, State.PROCESSED])

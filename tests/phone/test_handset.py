@@ -297,7 +297,7 @@ async def test_message_cancelled_while_it_waits_is_never_sent(phone: Phone) -> N
     await phone.live(1)
     await phone.submit(id="second")
     await phone.live(1)
-    await phone.store.write(lambda tx: cancel(tx, phone.account, "second"))
+    await phone.store.write(lambda tx: cancel(tx, phone.account, "second", by_phone=True))
     assert await phone.states("second") == [State.CANCELLED]
     await phone.live(60_000)
     assert [m for m, _ in phone.when("processed")] == ["first"]
@@ -308,7 +308,7 @@ async def test_message_cancelled_in_its_turn_is_not_sent(phone: Phone) -> None:
     await phone.start(behave(hand_over_ms=(5_000, 5_000)))
     await phone.submit(id="m")
     await phone.live(1_000)
-    await phone.store.write(lambda tx: cancel(tx, phone.account, "m"))
+    await phone.store.write(lambda tx: cancel(tx, phone.account, "m", by_phone=True))
     await phone.live(60_000)
     assert await phone.states("m") == [State.CANCELLED]
     assert await phone.told("sms:sent") == []

@@ -60,7 +60,7 @@ def cancel_here(tx: Tx, account_id: str, message_id: str) -> Taken:
     if message.state is not State.PENDING:
         return Taken.NOTHING
     try:
-        cancel.cancel(tx, account_id, message_id)
+        cancel.cancel(tx, account_id, message_id, by_phone=True)
     except Conflict:  # one of its numbers is further than the message
         return Taken.NOTHING
     return Taken.CANCELLED

@@ -151,7 +151,7 @@ class _Messages:
             if message.state is not State.CANCELLED:
                 if message.state is not State.PENDING:
                     raise Invalid("message is not pending")
-                message, _ = cancel(tx, self._account_id, message_id)
+                message, _ = cancel(tx, self._account_id, message_id, by_phone=True)
             return _shown(tx, message, content=False)
 
         return Answer(200, await call.services.store.write(work))

@@ -91,6 +91,8 @@ def _listed_text(message: Message) -> str:
 
 
 def _error(recipient: Recipient) -> str | None:
+    if recipient.state is State.CANCELLED:  # as was wished
+        return None
     error = recipient.error or recipient.reason
     return error[:MAX_ERROR] if error else None
 
