@@ -181,6 +181,25 @@ async def test_without_a_network_it_goes_on_and_tells_all_of_it_later(
         assert said == ["the network is lost", "the network is there again"]
 
 
+async def test_without_a_network_no_webhook_is_tried(server: Server, tmp_path: Path) -> None:
+    """What the app owes to webhooks waits for a network, and costs no retry (A §4.8)."""
+    async with at(server, tmp_path) as (phone, api):
+        await phone.until(lambda: phone.cloud.phones[0].ready.is_set())
+        phone.cloud.network.lose()
+        await phone.cloud.receive(1, Incoming(sender="+12025550199", text="Hi there"))
+        await phone.until(lambda: phone.kinds("received"))
+        for _ in range(3):  # losing it again and again changes nothing
+            await asyncio.sleep(0.1)
+            phone.cloud.network.find()
+            phone.cloud.network.lose()
+        phone.cloud.network.find()
+        async with asyncio.timeout(5):  # a retry comes after 10 s
+            while not (await api.http.get("/3rdparty/v1/inbox")).json():
+                await asyncio.sleep(0.02)
+        told = [t.happening.text for t in phone.kinds("webhook")]
+        assert [text for text in told if text.startswith("sms:received")] == ["sms:received: 200"]
+
+
 async def test_an_outage_comes_when_it_was_asked_for(server: Server, tmp_path: Path) -> None:
     outage = Outage(for_ms=20_000, after_ms=30_000)
     async with at(server, tmp_path, outage=outage) as (phone, api):

@@ -1,6 +1,7 @@
 """What the phones of one process stand on: a data folder with their store, a network, and the
 engine that calls their webhooks."""
 
+import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
@@ -8,9 +9,11 @@ from datetime import timedelta
 from pathlib import Path
 
 from textgate.config import Settings, kept_secret
+from textgate.domain.errors import Unavailable
 from textgate.domain.retry import RetryPolicy
 from textgate.domain.times import Clock
 from textgate.engine.engine import Engine
+from textgate.engine.insist import AGAIN_MS
 from textgate.outbound.guard import Guard
 from textgate.outbound.http import HttpClient
 from textgate.outbound.script.deno import Deno
@@ -75,7 +78,6 @@ class Ground:
     clock: Clock
     store: SqliteStore
     network: Network
-    engine: Engine
 
 
 @contextlib.asynccontextmanager
@@ -104,10 +106,46 @@ async def open_ground(
             closing.push_async_callback(http.close)
             scripts = Workers(Deno(None), total=1, memory_mb=settings.script_memory)
             closing.push_async_callback(scripts.close)
-            engine = _engine(store, clock, http, reach.guard, scripts, settings)
-            await engine.start()
-            closing.push_async_callback(engine.stop, STOP_S)
-            yield Ground(clock, store, network, engine)
+            calls = _Calls(
+                network, clock, lambda: _engine(store, clock, http, reach.guard, scripts, settings)
+            )
+            await closing.enter_async_context(calls.made())
+            yield Ground(clock, store, network)
+
+
+class _Calls:
+    """The calls of webhooks: without a network none is tried, and what is owed waits (A §4.8)."""
+
+    def __init__(self, network: Network, clock: Clock, make: Callable[[], Engine]) -> None:
+        self._network, self._clock, self._make = network, clock, make
+        self._engine = make()
+
+    @contextlib.asynccontextmanager
+    async def made(self) -> AsyncIterator[None]:
+        await self._engine.start()
+        following = asyncio.create_task(self._follow())
+        try:
+            yield
+        finally:
+            following.cancel()
+            await asyncio.gather(following, return_exceptions=True)
+            await self._engine.stop(STOP_S)
+
+    async def _follow(self) -> None:
+        while True:
+            await self._network.down.wait()
+            await self._engine.stop(STOP_S)
+            while not self._network.up.is_set():
+                await self._network.up.wait()
+            self._engine = self._make()
+            await self._start()
+
+    async def _start(self) -> None:
+        while True:
+            try:
+                return await self._engine.start()
+            except Unavailable:  # the disk is full, say
+                await self._clock.sleep(AGAIN_MS)
 
 
 def _make(folder: Path) -> None:

@@ -30,7 +30,7 @@ class Network:
 
     def __init__(self, tell: Callable[[bool], None]) -> None:
         """``tell`` hears each change: True, it is there again."""
-        self.up = asyncio.Event()
+        self.up, self.down = asyncio.Event(), asyncio.Event()
         self.up.set()
         self._tell = tell
         self._held: set[asyncio.Timeout] = set()
@@ -40,6 +40,7 @@ class Network:
         if not self.up.is_set():
             return
         self.up.clear()
+        self.down.set()
         now = asyncio.get_running_loop().time()
         for scope in self._held:
             scope.reschedule(now)
@@ -48,6 +49,7 @@ class Network:
     def find(self) -> None:
         """It is there again."""
         if not self.up.is_set():
+            self.down.clear()
             self.up.set()
             self._tell(True)
 
