@@ -9,6 +9,7 @@ from textgate.domain.event import EventType
 from textgate.domain.lifecycle import State
 from textgate.domain.times import rfc3339
 from textgate.gateway.phone_events import PhoneEvent, take
+from textgate.gateway.phone_queue import due
 from textgate.gateway.phone_queue.reporting import PARTS_MS
 from textgate.store.base import Tx
 
@@ -131,3 +132,31 @@ async def test_a_failure_after_the_first_parts_wins(phones: Phones) -> None:
     assert await phones.state("m1") is State.FAILED
     await phones.pass_time(PARTS_MS)
     assert await phones.state("m1") is State.FAILED
+
+
+async def test_a_repeated_report_while_the_engine_looks_after_it_changes_nothing(
+    phones: Phones,
+) -> None:
+    phone = await teller(phones)
+    await sent(phones, phone)
+    await phones.say(phone, "m1", State.DELIVERED)
+    phones.world.clock.advance(PARTS_MS)
+    [job] = await phones.world.write(lambda tx: tx.recipients.take(phone.id, 10))
+    await phones.say(phone, "m1", State.SENT)
+    await phones.world.write(lambda tx: due(tx, job))
+    assert await phones.state("m1") is State.DELIVERED
+    assert await phones.world.told() == ["sms:sent", "sms:delivered"]
+
+
+async def test_given_back_past_its_deadline_it_is_still_not_late(phones: Phones) -> None:
+    phone = await teller(phones)
+    await phones.submit("m1", text=LONG, ttl_ms=5_000)
+    await phones.fetch(phone)
+    await phones.say(phone, "m1", State.DELIVERED)
+    phones.world.clock.advance(PARTS_MS)
+    write = phones.world.write
+    [job] = await write(lambda tx: tx.recipients.take(phone.id, 10))
+    await write(lambda tx: tx.recipients.release(job))  # the engine stops here
+    assert await write(lambda tx: tx.recipients.overdue(10)) == [], "a sweep does not end it"
+    await phones.work()
+    assert await phones.state("m1") is State.DELIVERED

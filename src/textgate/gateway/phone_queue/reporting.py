@@ -123,7 +123,7 @@ def _tell(
     lost = old.lane != device.id  # then only that it is out is news
     if signal is None or (lost and signal not in (Signal.SENT, Signal.DELIVERED)):
         return old.state
-    if old.due_at is not None and not lost and old.holder != device.id:
+    if old.due_at is not None and old.state in UNSENT and not lost and old.holder != device.id:
         old = hold(tx, message, old, policy) or old  # it has it, whoever told it so
     in_parts = told.said is None and waits_for_parts(device, policy, message)
     if in_parts and signal is Signal.DELIVERED and old.state is not State.FAILED:
