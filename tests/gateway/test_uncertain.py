@@ -8,7 +8,7 @@ from textgate.domain.decision import Retry
 from textgate.domain.lifecycle import State
 from textgate.domain.outcome import Deferred, Reason, Unknown
 from textgate.gateway.cancel import cancel
-from textgate.gateway.settle import give_up, postpone
+from textgate.gateway.settle import begin, expire, give_up, postpone
 
 LINE_BROKE = Unknown(Reason.TIMEOUT, "no answer")
 BUSY = Deferred(Reason.UNREACHABLE, "busy")
@@ -90,3 +90,17 @@ async def test_cancelled_while_it_waits_after_a_clear_no_it_is_cancelled(world: 
     after = await world.recipient("m1")
     assert (after.state, after.error) == (State.CANCELLED, "Cancelled")
     assert await world.told() == ["sms:cancelled"]
+
+
+async def test_what_had_begun_when_its_process_died_is_in_doubt_though_nobody_takes_it_again(
+    world: World,
+) -> None:
+    first = await world.channel("a")
+    await world.submit(id="m1", ttl_ms=60_000)
+    [job] = await world.take(first)
+    await world.write(lambda tx: begin(tx, job, tx.now))  # the process dies here
+    world.clock.advance(60_000)
+    await world.write(lambda tx: tx.recipients.end_leases())
+    [late] = await world.write(lambda tx: tx.recipients.overdue(10))
+    await world.write(lambda tx: expire(tx, late))
+    assert (await world.recipient("m1")).reason == Reason.UNKNOWN

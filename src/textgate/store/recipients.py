@@ -73,10 +73,10 @@ class Recipients(Lanes):
         return moved
 
     def overdue(self, limit: int) -> list[SendJob]:
-        """Return work past its deadline that nobody has in hand; looks at all that is owed."""
+        """Return what was to be sent by now and nobody has in hand; looks at all that is owed."""
         rows = self._tx.all(
             f"{RECIPIENT.select} WHERE due_at IS NOT NULL AND deadline <= :now"
-            " AND holder IS NULL LIMIT :limit",
+            " AND holder IS NULL AND state <> 'Sent' LIMIT :limit",
             {"now": self._tx.now, "limit": limit},
         )
         return self._jobs(rows)
@@ -142,20 +142,13 @@ class Recipients(Lanes):
         return [SEND_ATTEMPT.read(row) for row in rows]
 
     def began(self, recipient: Recipient) -> bool:
-        """Whether the take before this one began an attempt and never reported."""
-        return (
-            self._tx.one(
-                "SELECT 1 FROM send_attempt WHERE account_id = :account AND message_id = :id"
-                " AND n = :n AND attempt < :attempt AND outcome IS NULL",
-                {
-                    "account": recipient.account_id,
-                    "id": recipient.message_id,
-                    "n": recipient.n,
-                    "attempt": recipient.attempt,
-                },
-            )
-            is not None
+        """Whether an attempt of it began and never reported."""
+        found = self._tx.one(
+            "SELECT 1 FROM send_attempt WHERE account_id = :account AND message_id = :id"
+            " AND n = :n AND outcome IS NULL LIMIT 1",
+            {"account": recipient.account_id, "id": recipient.message_id, "n": recipient.n},
         )
+        return found is not None
 
     def keep_early(self, receipt: Receipt) -> None:
         """Keep a receipt whose message has not been answered for yet."""
