@@ -7,7 +7,7 @@ from queue_world import CODE, MOVE_ON_MS, Phones
 from textgate.domain.device import DeviceEvent
 from textgate.domain.lifecycle import State
 from textgate.domain.outcome import Reason
-from textgate.gateway import phone_queue
+from textgate.gateway import devices, phone_queue
 from textgate.telemetry import exposition
 
 HOUR_MS = 3_600_000
@@ -167,6 +167,16 @@ async def test_what_is_gone_between_looking_and_taking_is_not_handed_out(phones:
     taken = await phones.world.write(lambda tx: phone_queue.take(tx, phone, seen))
     assert [q.message.id for q in taken] == ["m2"]
     assert [r.number for r in taken[0].recipients] == [NUMBER, OTHER]
+
+
+async def test_a_phone_removed_between_looking_and_taking_takes_nothing(phones: Phones) -> None:
+    phone = await phones.phone()
+    await phones.submit("m1")
+    seen = await phones.queue(phone)
+    await phones.world.write(lambda tx: devices.remove(tx, phone.account_id, phone.id))
+    assert await phones.world.write(lambda tx: phone_queue.take(tx, phone, seen)) == []
+    after = await phones.recipient("m1")
+    assert (after.holder, after.due_at) == (None, phones.world.clock.now()), "due at once"
 
 
 async def test_how_long_a_message_waited_for_its_phone_is_measured(phones: Phones) -> None:
