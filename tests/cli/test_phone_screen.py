@@ -2,12 +2,13 @@
 
 import io
 
+import msgspec
 import pytest
 from rich.console import Console
 
 from textgate.cli.phone_keys import Typing
 from textgate.cli.phone_screen import Board, Screen, rows_of
-from textgate.phone.behaviour import Behaviour
+from textgate.phone.behaviour import ONE_SIM, Behaviour
 from textgate.phone.happening import Happening, Kind
 from textgate.phone.phones import Told
 
@@ -59,6 +60,34 @@ def test_it_fits_any_terminal(width: int, height: int) -> None:
     assert len(lines) <= height
     assert max(map(len, lines)) <= width
     assert any("more phones" in line for line in lines)
+
+
+WORTH = ("#", "line", "queue", "sent", "delivered", "failed", "received", "battery", "SIMs", "id")
+"""The headings, the last ones the first to go where it is narrow."""
+
+
+@pytest.mark.parametrize(
+    ("width", "kept"), [(140, 10), (100, 10), (80, 9), (70, 8), (60, 7), (40, 4), (20, 2)]
+)
+def test_a_narrow_screen_leaves_out_whole_columns(width: int, kept: int) -> None:
+    two_sims = (ONE_SIM[0], msgspec.structs.replace(ONE_SIM[0], sim_number=2))
+    shown = Board("phones", rows_of([Behaviour(sims=two_sims)] * 12))
+    happening = Happening(at=0, kind="connected", text="it happened")
+    shown.note(Told(12, "AP75tfMAIPuYKC6BX7WsJ", happening))
+    lines = seen(shown, width, 40)
+    [headings] = [line.split() for line in lines if line.lstrip().startswith("#")]
+    assert set(headings) == set(WORTH[:kept])
+    [last] = [line for line in lines if line.lstrip().startswith("12") and "online" in line]
+    assert len(last) <= width
+    assert "…" not in last.replace("AP75", "") or width == 100  # there an id may be cut
+
+
+def test_the_title_takes_one_line() -> None:
+    shown = board()
+    shown.where = lambda: "http://127.0.0.1:8080/api/mobile/v1"
+    assert seen(shown, 30, 12)[0].startswith("phones   http://127.0")
+    assert len(seen(shown, 30, 12)[0]) <= 30
+    assert "#" in seen(shown, 30, 12)[2]
 
 
 def test_what_comes_over_the_network_cannot_steer_the_terminal() -> None:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 from rich import box
-from rich.console import Console, Group, RenderableType
+from rich.console import Console, Group, JustifyMethod, RenderableType
 from rich.live import Live
 from rich.table import Table
 from rich.text import Text
@@ -17,6 +17,13 @@ from textgate.phone.happening import Kind
 from textgate.phone.phones import Told
 
 COUNTED = ("sent", "delivered", "failed", "received")
+WORDS = ("id", "line", "SIMs")
+HEADINGS = ("#", *WORDS, "battery", "queue", *COUNTED)
+WORTH = ("#", "line", "queue", *COUNTED, "battery", "SIMs", "id")
+"""The columns again, what a narrow terminal must show first."""
+EDGES, GAP, LEAST_ID = 2, 2, 8
+LONGEST_LINE = len("registering")
+"""Always so wide: the columns behind it stay in place."""
 STYLES: dict[Kind, str] = {
     "sent": GOOD,
     "delivered": GOOD,
@@ -99,9 +106,12 @@ class Board:
         most_rows = min(self.most_rows, max(1, room // 2))
         shown, more = self.rows[:most_rows], len(self.rows) - most_rows
         lines = room - len(shown) - (more > 0)
-        title = Text.assemble((self.title, STRONG), ("   ", ""), (self.where(), QUIET))
+        where = (self.where(), QUIET)
+        title = Text.assemble(
+            (self.title, STRONG), ("   ", ""), where, no_wrap=True, overflow="ellipsis"
+        )
         parts: list[RenderableType] = [title]
-        parts.append(_phones(shown))
+        parts.append(_phones(shown, width))
         if more > 0:
             parts.append(Text(f"  … and {more} more phones", QUIET))
         parts += [_line(told, width) for told in list(self._last)[-lines:]]
@@ -155,22 +165,51 @@ def _note(row: Row, told: Told) -> None:
         row.line = "connecting" if fields.get("up") else "offline"
 
 
-def _phones(rows: Sequence[Row]) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for heading in ("#", "id", "line", "SIMs", "battery", "queue", *COUNTED):
-        numeric = heading in ("battery", "queue", *COUNTED)
-        # A narrow terminal takes the room from the ids alone.
-        least = 1 if heading == "id" else len(heading)
-        table.add_column(
-            heading, justify="right" if numeric else "left", no_wrap=True, min_width=least
-        )
-    for row in rows:
-        line = Text(row.line, GOOD if row.line == "online" else DOUBTFUL)
-        battery = Text(f"{row.battery} %", BAD if row.battery < LOW else "")
-        counts = [str(row.counts[kind]) for kind in COUNTED]
-        start = (str(row.number), row.device_id, line, row.sims, battery)
-        table.add_row(*start, str(row.waiting), *counts)
+def _phones(rows: Sequence[Row], width: int) -> Table:
+    cells = {heading: [_cell(row, heading) for row in rows] for heading in HEADINGS}
+    widths = _widths(cells, width)
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, GAP - 1, 0, 0))
+    for heading in (shown := [heading for heading in HEADINGS if heading in widths]):
+        justify: JustifyMethod = "left" if heading in WORDS else "right"
+        table.add_column(heading, justify=justify, no_wrap=True, width=widths[heading])
+    for n in range(len(rows)):
+        table.add_row(*(cells[heading][n] for heading in shown))
     return table
+
+
+def _cell(row: Row, heading: str) -> Text:
+    match heading:
+        case "#":
+            return Text(str(row.number))
+        case "id":
+            return Text(row.device_id)
+        case "line":
+            return Text(row.line, GOOD if row.line == "online" else DOUBTFUL)
+        case "SIMs":
+            return Text(row.sims)
+        case "battery":
+            return Text(f"{row.battery} %", BAD if row.battery < LOW else "")
+        case "queue":
+            return Text(str(row.waiting))
+        case _:
+            return Text(str(row.counts[heading]))
+
+
+def _widths(cells: dict[str, list[Text]], width: int) -> dict[str, int]:
+    """Return the columns that fit, each with its width: whole ones, but for an id that is cut."""
+    widths, left = dict[str, int](), width - EDGES
+    for heading in WORTH:
+        wide = max(len(heading), *(cell.cell_len for cell in cells[heading]))
+        if heading == "line":
+            wide = max(wide, LONGEST_LINE)
+        gap = GAP if widths else 0
+        if heading == "id" and left - gap >= LEAST_ID:
+            wide = min(wide, left - gap)
+        if wide > left - gap:
+            break
+        widths[heading] = wide
+        left -= wide + gap
+    return widths
 
 
 def _line(told: Told, width: int) -> Text:
