@@ -24,15 +24,6 @@ EAST = timezone(timedelta(hours=2))
 """Where the phone is: it says its times with the offset of its place (A §1.4)."""
 
 
-BEGAN = datetime.now(UTC).replace(microsecond=402_000)
-
-
-def said(place: timezone, seconds: int) -> str:
-    """So many seconds after the beginning, as somebody there writes it."""
-    at = (BEGAN + timedelta(seconds=seconds)).astimezone(place)
-    return at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-
 @dataclass
 class Session:
     """A server, a phone, the account that was born with it, and a webhook receiver."""
@@ -41,6 +32,15 @@ class Session:
     phone: Phone
     told: Receiver
     api: httpx.AsyncClient = field(init=False)
+    began: datetime = field(
+        default_factory=lambda: datetime.now(UTC).replace(microsecond=402_000), init=False
+    )
+    """Of a phone's clock the server believes some minutes."""
+
+    def said(self, place: timezone, seconds: int) -> str:
+        """So many seconds after the beginning, as somebody there writes it."""
+        at = (self.began + timedelta(seconds=seconds)).astimezone(place)
+        return at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
     def __post_init__(self) -> None:
         self.api = httpx.AsyncClient(base_url=self.server.url + THIRD_PARTY, trust_env=False)
@@ -163,14 +163,17 @@ async def a_message_is_sent_and_delivered(playing: Session, stream: Any) -> None
     again = await phone.pull("fifo")
     assert [one["id"] for one in again] == ["ord-5512"], "reading changes nothing"
 
-    by_its_clock, expected = {"Pending": said(EAST, 0)}, {"Pending": made["states"]["Pending"]}
+    by_its_clock, expected = (
+        {"Pending": playing.said(EAST, 0)},
+        {"Pending": made["states"]["Pending"]},
+    )
     for n, state in enumerate(("Processed", "Sent", "Delivered"), start=1):
-        by_its_clock[state], expected[state] = said(EAST, n), said(UTC, n)
+        by_its_clock[state], expected[state] = playing.said(EAST, n), playing.said(UTC, n)
         await phone.report(item, state, by_its_clock)
         found = await playing.state("ord-5512")
         assert found["recipients"] == [{"phoneNumber": NUMBER, "state": state}]
         assert (found["state"], found["states"]) == (state, expected)
-    await phone.report(item, "Sent", {"Sent": said(EAST, 20)})
+    await phone.report(item, "Sent", {"Sent": playing.said(EAST, 20)})
     assert (await playing.state("ord-5512"))["states"] == expected, "the first word stays"
     assert await phone.pull() == []
 
@@ -196,10 +199,10 @@ async def a_scheduled_message_is_cancelled(playing: Session, stream: Any) -> Non
     assert await stream.next() == StreamEvent("MessageCancelled", {"messageId": "later"})
     [item] = await phone.pull()
     assert (item["id"], item["state"]) == ("later", "Cancelling")
-    await phone.report(item, "Cancelled", {"Cancelled": said(EAST, 30)})
+    await phone.report(item, "Cancelled", {"Cancelled": playing.said(EAST, 30)})
     found = await playing.state("later")
     assert found["state"] == "Cancelled"
-    assert found["states"]["Cancelled"] == said(UTC, 30)
+    assert found["states"]["Cancelled"] == playing.said(UTC, 30)
     assert await phone.pull() == []
     answer = await playing.api.delete("/messages/later")
     assert answer.status_code == 409
