@@ -121,6 +121,13 @@ class Memory:
         """Put the known values in the place of their names."""
         return _PLACE.sub(lambda found: self.known.get(found[1], found[0]), text)
 
+    def said(self, text: str) -> str:
+        """Return what somebody says with all names filled in: else a slip would be sent as it is,
+        and perhaps be refused as the conversation expects."""
+        filled = self.fill(text)
+        assert not _PLACE.search(filled), f"nobody knows yet what this stands for: {filled}"
+        return filled
+
     def match(self, wanted: str, got: str) -> bool:
         """Compare, and learn what new names stand for."""
         pattern, names, end = "", [], 0
@@ -167,12 +174,12 @@ class Memory:
 
 async def say(client: httpx.AsyncClient, said: Said, memory: Memory) -> httpx.Response:
     """Send what the client says."""
-    method, _, path = memory.fill(said.first).partition(" ")
-    body = memory.fill(said.body).encode()
+    method, _, path = memory.said(said.first).partition(" ")
+    body = memory.fill(said.body).encode()  # in a template, names are its own
     headers = {"Authorization": memory.known["basic"]}
     if body:
         headers["Content-Type"] = "application/json"
-    headers |= {name: memory.fill(value) for name, value in said.headers.items()}
+    headers |= {name: memory.said(value) for name, value in said.headers.items()}
     kept = {name: value for name, value in headers.items() if value != "-"}
     return await client.request(method, path, headers=kept, content=body or None)
 
