@@ -10,7 +10,7 @@ from textgate.domain.account import Channel
 from textgate.domain.device import Device, DeviceEvent, PhonePolicy, SimCard
 from textgate.domain.lifecycle import State
 from textgate.domain.message import Message, Recipient, SendAttempt
-from textgate.gateway import devices, phone_queue
+from textgate.gateway import channels, devices, phone_queue
 from textgate.gateway.cancel import cancel
 from textgate.gateway.phone_queue import NumberReport, Order, Queued, Report
 from textgate.gateway.presence import seen
@@ -50,6 +50,18 @@ class Phones:
             return made
 
         return await self.world.write(work)
+
+    async def other_way(self, name: str = "other way") -> Channel:
+        """Add a channel that is no phone and reaches real people; it is the last in the order."""
+        settings = {"url": "https://example.com/send", "signature_key": "key"}
+        draft = channels.Draft(provider="webhook", name=name, settings=settings)
+        world = self.world
+        return await world.write(lambda tx: channels.add(tx, world.account, draft, world.guard))
+
+    async def reroute(self, *lanes: str) -> None:
+        """Have every message go on to these, in this order."""
+        route = " ".join(lanes)
+        await self.world.write(lambda tx: tx.run("UPDATE recipient SET route = ?", (route,)))
 
     async def policy(self, **wanted: Any) -> None:
         policy = PhonePolicy(**wanted)

@@ -6,12 +6,10 @@ import pytest
 from gateway_world import World
 from queue_world import MOVE_ON_MS, OFFLINE_MS, Phones
 
-from textgate.domain.account import Channel
 from textgate.domain.device import DeviceEvent
 from textgate.domain.errors import Invalid
 from textgate.domain.lifecycle import State
 from textgate.domain.phone_choice import MOST_PHONES
-from textgate.gateway import channels
 from textgate.gateway.credentials import add_account
 
 HOUR_MS = 3_600_000
@@ -20,14 +18,6 @@ HOUR_MS = 3_600_000
 @pytest.fixture
 def phones(world: World) -> Phones:
     return Phones(world)
-
-
-async def webhook(phones: Phones, name: str = "http") -> Channel:
-    """A channel that is no phone and reaches real people."""
-    settings = {"url": "https://example.com/send", "signature_key": "key"}
-    draft = channels.Draft(provider="webhook", name=name, settings=settings)
-    world = phones.world
-    return await world.write(lambda tx: channels.add(tx, world.account, draft, world.guard))
 
 
 async def route(phones: Phones, message_id: str, **wanted: object) -> list[str]:
@@ -121,14 +111,14 @@ async def test_only_phones_heard_of_lately_if_that_is_wanted(phones: Phones) -> 
     phones.world.clock.advance(2 * HOUR_MS)
     with pytest.raises(Invalid, match="failed to select device: record not found"):
         await phones.submit("m5", active_within_hours=1)
-    http = await webhook(phones)
+    http = await phones.other_way()
     assert await route(phones, "m6", active_within_hours=1) == [http.id]
 
 
 async def test_phones_stand_together_at_the_place_of_the_first(phones: Phones) -> None:
-    before = await webhook(phones, "before")
+    before = await phones.other_way("before")
     one = await phones.phone("one")
-    between = await webhook(phones, "between")
+    between = await phones.other_way("between")
     two = await phones.phone("two")
     found = await route(phones, "m1")
     assert (found[0], found[3]) == (before.id, between.id)
@@ -144,7 +134,7 @@ async def test_a_simulator_does_not_stand_in_for_phones(phones: Phones) -> None:
 
 
 async def test_what_comes_first_to_another_channel_begins_there(phones: Phones) -> None:
-    http = await webhook(phones)
+    http = await phones.other_way()
     phone = await phones.phone()
     assert await route(phones, "m1") == [http.id, phone.id]
     assert phones.nudged() == []
@@ -153,7 +143,7 @@ async def test_what_comes_first_to_another_channel_begins_there(phones: Phones) 
 
 
 async def test_a_data_message_goes_to_what_can_carry_it(phones: Phones) -> None:
-    await webhook(phones)
+    await phones.other_way()
     phone = await phones.phone()
     found = await route(phones, "m1", text=None, data="AAECAw==", port=53739)
     assert found == [phone.id]

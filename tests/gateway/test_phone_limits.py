@@ -3,7 +3,6 @@
 import pytest
 from gateway_world import NUMBER, OTHER, World
 from queue_world import Phones
-from test_phone_choice import webhook
 
 from textgate.domain.errors import Invalid, Unavailable
 from textgate.domain.lifecycle import State
@@ -105,7 +104,7 @@ async def test_another_phone_or_channel_takes_what_a_full_one_does_not(phones: P
     assert (await phones.submit("m1")).message.device_id == other.id
     with pytest.raises(Unavailable, match="too many pending messages"):
         await phones.submit("m2")
-    http = await webhook(phones)
+    http = await phones.other_way()
     assert (await phones.submit("m2")).message.device_id == http.id
     with pytest.raises(Unavailable, match="too many pending messages"):
         await phones.submit("m3", device_id=full.id)
@@ -128,4 +127,5 @@ async def test_a_message_that_is_refused_leaves_nothing(phones: Phones) -> None:
     assert phones.nudged() == []
     found = await phones.world.write(lambda tx: tx.messages.get(phone.account_id, "m2"))
     assert found is None
-    await phones.submit("m1"), "a repeat is answered all the same"
+    repeat = await phones.submit("m1")
+    assert not repeat.created, "it is answered all the same"

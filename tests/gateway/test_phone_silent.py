@@ -6,13 +6,12 @@ import pytest
 from gateway_world import DAY_MS, NUMBER, OTHER, World
 from queue_world import CODE, MOVE_ON_MS, OFFLINE_MS, Phones
 
-from textgate.domain.account import Channel
 from textgate.domain.device import Device, DeviceEvent
 from textgate.domain.errors import Conflict
 from textgate.domain.lifecycle import State
 from textgate.domain.message import SendJob
 from textgate.domain.outcome import Accepted, Deferred, Reason, Unknown
-from textgate.gateway import channels, devices, phone_queue
+from textgate.gateway import devices, phone_queue
 from textgate.gateway.settle import call_off, expire, give_up
 
 HOUR_MS = 3_600_000
@@ -39,14 +38,6 @@ async def end_as_gone(phones: Phones, lane: str) -> None:
     """Do what the engine does with what is left of a channel that is no more."""
     for job in await phones.world.write(lambda tx: tx.recipients.take(lane, 100)):
         await phones.world.write(lambda tx, j=job: give_up(tx, j, Reason.NO_CHANNEL))  # type: ignore[misc]
-
-
-async def other_way(phones: Phones) -> Channel:
-    """A channel that is no phone, after them in the order."""
-    settings = {"url": "https://example.com/send", "signature_key": "key"}
-    draft = channels.Draft(provider="webhook", name="other way", settings=settings)
-    world = phones.world
-    return await world.write(lambda tx: channels.add(tx, world.account, draft, world.guard))
 
 
 # Moving on.
@@ -210,7 +201,7 @@ async def test_a_busy_phone_keeps_what_waits_unless_another_is_idle(phones: Phon
     for n in range(4):
         await phones.submit(f"m{n}")
     other = await phones.phone("other", in_hand=2)
-    await phones.world.write(lambda tx: tx.run("UPDATE recipient SET route = ?", (other.id,)))
+    await phones.reroute(other.id)
     assert len(await phones.fetch(busy)) == 2
     for n in range(2):
         await phones.submit(f"own-{n}", device_id=other.id)
@@ -229,7 +220,7 @@ async def test_a_full_phone_that_is_silent_loses_what_waits(phones: Phones) -> N
     await phones.submit("m1")
     await phones.submit("m2")
     living = await phones.phone("living")
-    await phones.world.write(lambda tx: tx.run("UPDATE recipient SET route = ?", (living.id,)))
+    await phones.reroute(living.id)
     [held] = await phones.fetch(dead)
     await phones.pass_time(MOVE_ON_MS + 1, living)
     waiting = "m2" if held == "m1" else "m1"
@@ -243,8 +234,8 @@ async def test_a_full_phone_that_is_silent_loses_what_waits(phones: Phones) -> N
 async def test_it_goes_to_the_next_channel_when_no_phone_is_left(phones: Phones) -> None:
     phone = await phones.phone()
     await phones.submit("m1")
-    channel = await other_way(phones)
-    await phones.world.write(lambda tx: tx.run("UPDATE recipient SET route = ?", (channel.id,)))
+    channel = await phones.other_way()
+    await phones.reroute(channel.id)
     await phones.pass_time(MOVE_ON_MS)
     assert await phones.carrier("m1") == channel.id
     [job] = phones.hands.held
@@ -260,8 +251,8 @@ async def test_a_channel_that_is_no_phone_keeps_the_schedule(phones: Phones) -> 
     at = phones.world.clock.now() + 10 * HOUR_MS
     await phones.submit("m1", schedule_at=at)
     assert (await phones.recipient("m1")).due_at == at, "till then the phone may come back"
-    channel = await other_way(phones)
-    await phones.world.write(lambda tx: tx.run("UPDATE recipient SET route = ?", (channel.id,)))
+    channel = await phones.other_way()
+    await phones.reroute(channel.id)
     await phones.change(phone, enabled=False)
     await phones.world.write(lambda tx: tx.recipients.hurry(phone.id, 10))
     await phones.work()
@@ -274,7 +265,7 @@ async def test_a_channel_that_is_no_phone_keeps_the_schedule(phones: Phones) -> 
 
 
 async def test_from_a_channel_to_a_phone_it_is_offered_there(phones: Phones) -> None:
-    channel = await other_way(phones)
+    channel = await phones.other_way()
     phone = await phones.phone()
     await phones.submit("m1")
     [job] = phones.hands.held
@@ -297,7 +288,7 @@ async def test_from_a_channel_to_a_phone_it_is_offered_there(phones: Phones) -> 
 
 
 async def test_what_may_be_out_by_a_channel_goes_to_no_phone(phones: Phones) -> None:
-    channel = await other_way(phones)
+    channel = await phones.other_way()
     await phones.phone()
     await phones.submit("m1")
     [job] = phones.hands.held

@@ -162,9 +162,12 @@ def _move(
     if not pulled(there):
         new = passed_on(tx, message, old, there.id, " ".join(rest))
     else:
-        if not tx.phone_queues.tried(old, old.lane):
+        base = old.base
+        if tx.phone_queues.tried(old, old.lane):  # it is none of the circle any more, which begins
+            base = old.attempt
+        else:
             rest.append(old.lane)
-        new = _offered_to(tx, message, old, there.id, " ".join(rest), policy)
+        new = _offered_to(tx, message, old, there.id, " ".join(rest), policy, base)
     new = msgspec.structs.replace(new, uncertain=uncertain)
     if not tx.recipients.move(old, new):
         return
@@ -176,10 +179,12 @@ def _move(
 
 
 def _offered_to(
-    tx: Tx, message: Message, old: Recipient, lane: str, route: str, policy: PhonePolicy
+    tx: Tx, message: Message, old: Recipient, lane: str, route: str, policy: PhonePolicy, base: int
 ) -> Recipient:
     """Return it as it waits for another phone; the take that brought us here stays counted."""
-    new = msgspec.structs.replace(old, lane=lane, route=route, holder=None, provider_ref=None)
+    new = msgspec.structs.replace(
+        old, lane=lane, route=route, base=base, holder=None, provider_ref=None
+    )
     ahead = msgspec.structs.replace(new, attempt=new.attempt + 1)  # as at its next take
     until = min(_until(message, ahead, policy, tx.now), old.deadline)
     return msgspec.structs.replace(new, due_at=until)

@@ -69,7 +69,8 @@ def _apply(tx: Tx, device: Device, message: Message, told: Report) -> None:
     for number in told.numbers:
         recipient = _reported(tx, device, message, known, number.number)
         if recipient is not None:
-            reached.add(_tell(tx, device, message, recipient, number, at, policy))
+            stands = _tell(tx, device, message, recipient, number, at, policy)
+            reached |= {stands} if stands else set()
     if len(reached) > 1:
         _stamp(tx, message, at, reached)
 
@@ -117,12 +118,12 @@ def _tell(
     told: NumberReport,
     at: Mapping[State, Milliseconds],
     policy: PhonePolicy,
-) -> State:
-    """Apply what is said of one number; return where it stands then."""
+) -> State | None:
+    """Apply what is said of one number; return where it stands then, or None if it is no news."""
     signal = SIGNAL_OF.get(told.state)
     lost = old.lane != device.id  # then only that it is out is news
     if signal is None or (lost and signal not in (Signal.SENT, Signal.DELIVERED)):
-        return old.state
+        return None
     if old.due_at is not None and old.state in UNSENT and not lost and old.holder != device.id:
         old = hold(tx, message, old, policy) or old  # it has it, whoever told it so
     in_parts = told.said is None and waits_for_parts(device, policy, message)
