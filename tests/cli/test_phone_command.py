@@ -239,12 +239,19 @@ def test_encrypted_messages_need_the_passphrase(phone: Command, api: httpx.Clien
         (("--server", "http://192.0.2.1"), "by https only"),
         (("--server", "ftp://127.0.0.1"), "http"),
         (("--local", "--count", "2"), "--local is one phone"),
-        (("--incoming", "nowhere.txt"), "nowhere.txt"),
+        (("--local", "--shuffle-reports"), "no --shuffle-reports"),
+        (("--local", "--server", "http://127.0.0.1:1"), "no --server"),
+        (("--local", "--password", "short"), "a password has"),
+        (("--host", "127.0.0.1"), "--host is for --local alone"),
+        (("--incoming", "nowhere.txt"), "--incoming nowhere.txt: there is no such file"),
+        (("--incoming", "."), "--incoming .: there is no such file"),
+        (("--ca-file", "nowhere.pem"), "nowhere.pem"),
+        (("--allow-addresses", "10.0.0.0/99"), "--allow-addresses: "),
     ],
 )
 def test_wrong_usage_is_told_in_one_line(phone: Command, words: tuple[str, ...], said: str) -> None:
     done = phone("phone", *words, "--for", "5", "--quiet")
-    assert done.returncode in (1, 2)
+    assert done.returncode == 2
     assert said in done.stderr
     assert done.stderr.count("\n") == 1
 
@@ -254,6 +261,16 @@ def test_a_wrong_line_of_a_file_is_named(phone: Command) -> None:
     done = phone("phone", "--incoming", "in.txt", "--for", "10", "--quiet")
     assert done.returncode == 2
     assert done.stderr.startswith("in.txt, line 2: ")
+
+
+def test_who_stops_reading_ends_it(phone: Command) -> None:
+    running = phone.start("phone", "--json")
+    assert running.stdout is not None
+    assert running.stderr is not None
+    running.stdout.readline()
+    running.stdout.close()
+    assert running.wait(15) == 1
+    assert "Traceback" not in running.stderr.read()
 
 
 def test_without_a_server_it_ends_with_3(phone: Command) -> None:
@@ -289,6 +306,28 @@ def test_local_mode_needs_no_server(textgate: Command) -> None:
         )
     running.send_signal(signal.SIGTERM)
     assert running.wait(15) == 0
+
+
+def test_a_local_phone_says_at_each_start_what_its_webhooks_are_signed_with(
+    textgate: Command,
+) -> None:
+    words = ("phone", "--local", "--port", "0", "--for", "1")
+    first, again = textgate(*words), textgate(*words)
+    [password] = [line for line in first.stdout.splitlines() if "password" in line]
+    assert password.endswith("(shown this once)")
+    assert "password" not in again.stdout
+    keys = [line for each in (first, again) for line in each.stdout.splitlines() if "key" in line]
+    assert len(keys) == 2
+    assert keys[0] == keys[1]
+    assert "once" not in keys[0]
+
+
+def test_a_local_phone_loses_its_network_too(textgate: Command) -> None:
+    words = ("phone", "--local", "--port", "0", "--for", "2", "--offline", "0.5@0.2", "--json")
+    done = textgate(*words)
+    assert done.returncode == 0, done.stderr
+    up = [t["fields"]["up"] for t in lines(done.stdout) if t["kind"] == "network"]
+    assert up == [False, True]
 
 
 @pytest.mark.usefixtures("interruptible")

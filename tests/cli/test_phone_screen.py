@@ -51,6 +51,13 @@ def test_the_network_is_that_of_all_phones() -> None:
     assert [row.line for row in shown.rows] == ["connecting", "online"]
 
 
+def test_a_phone_that_is_its_own_server_needs_no_line_to_another() -> None:
+    shown = board()
+    for kind, more in (("answering", {}), ("network", {"up": False}), ("network", {"up": True})):
+        shown.note(told(kind, **more))
+    assert shown.rows[0].line == "online"
+
+
 @pytest.mark.parametrize(("width", "height"), [(100, 30), (80, 24), (40, 12), (200, 60)])
 def test_it_fits_any_terminal(width: int, height: int) -> None:
     shown = board(100)

@@ -45,8 +45,9 @@ def test_a_line_is_read(line: str, cue: Cue | None) -> None:
         '{"sender": "+1", "kind": "POST"}',
         '{"sender": "+1", "at": "soon"}',
         '{"sender": "+1", "text": "Hi", "phone": 0}',
+        "#3 +1 Hi",
     ],
 )
 def test_a_wrong_line_is_named_in_its_file(line: str) -> None:
     with pytest.raises(Invalid, match=r"^line 2: "):
-        list(read_lines(["+1 Hi\n", line]))
+        list(read_lines(["#2 +1 Hi\n", line], phones=2))

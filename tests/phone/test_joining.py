@@ -84,8 +84,33 @@ async def test_a_phone_that_the_server_forgot_registers_anew_by_itself(tmp_path:
             assert one.id == "n" * 21
             devices = await one.read(lambda tx, account: tx.devices.all(account))
             assert [device.id for device in devices] == ["n" * 21]
+            [told, _] = [t.happening.text for t in one.kinds("trouble")]
+            assert told.startswith("the server knows this phone no more")
         posted = [call for call in server.calls if call.method == "POST"]
         assert [c.headers["Authorization"] for c in posted] == [f"Bearer {TOKEN}"] * 2
+
+
+@pytest.mark.parametrize(
+    ("how", "said"),
+    [
+        (SignIn(code="k7mq2x"), "the code is not needed"),
+        (SignIn(login="B", password="p"), "account B is not joined"),
+        (SignIn(login="a", password="p"), None),
+    ],
+)
+async def test_a_phone_that_is_registered_says_what_it_does_not_need(
+    tmp_path: Path, how: SignIn, said: str | None
+) -> None:
+    with Receiver(choose=Mock()) as server:
+        async with phones(tmp_path, f"{server.url}/m") as one:
+            await one.until(lambda: one.kinds("registered"))
+        server.clear()
+        async with phones(tmp_path, f"{server.url}/m", sign_in=how) as one:
+            await one.until(lambda: any(c.path == "/m/settings" for c in server.calls))
+            told = [t.happening.text for t in one.kinds("trouble")]
+        assert [c.method for c in server.calls if c.path == "/m/device"] == ["PATCH"]
+    mine = [text for text in told if "of account A already" in text]
+    assert [text.partition(":")[0] for text in mine] == ([said] if said else [])
 
 
 @pytest.mark.parametrize("status", [400, 401, 404])

@@ -160,3 +160,17 @@ async def test_original_client_reads_the_inbox(tmp_path: Path, backend: str) -> 
         device_id = world.answering.device_id
         await client.refresh_inbox(InboxRefreshRequest(since=now, until=now))
         await client.export_inbox(MessagesExportRequest(device_id, since=now, until=now))
+
+
+async def test_without_a_network_it_is_not_well_and_webhooks_wait(tmp_path: Path) -> None:
+    async with FarSide() as far, local_phone(tmp_path) as world:
+        await world.hook(f"{far.url}/hook", "sms:received")
+        network = world.local.ground.network
+        network.lose()
+        await world.handset.receive(Incoming(sender=NUMBER, text="Hello"))
+        health = await world.call("GET", "/health", status=500)
+        assert health["checks"]["connection:status"]["status"] == "fail"
+        network.find()
+        assert (await world.call("GET", "/health"))["status"] == "pass"
+        async with asyncio.timeout(5):  # a retry comes after 10 s
+            await called(far, "/hook")

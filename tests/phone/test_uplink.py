@@ -173,12 +173,16 @@ async def test_without_a_network_it_goes_on_and_tells_all_of_it_later(
         message_id = await api.send()
         await phone.until(lambda: phone.kinds("processed"))
         phone.cloud.network.lose()
+        await phone.cloud.ping(1)
         await phone.until(lambda: phone.kinds("delivered"))
         assert (await api.message(message_id))["state"] in ("Pending", "Processed")
         phone.cloud.network.find()
         await api.reaches(message_id, "Delivered")
         said = [t.happening.text for t in phone.kinds("network")]
         assert said == ["the network is lost", "the network is there again"]
+        await phone.cloud.ping(1)
+        pings = [t.happening.text for t in phone.kinds("ping")]
+        assert pings == ["ping: fail, battery 100 %", "ping: pass, battery 100 %"]
 
 
 async def test_without_a_network_no_webhook_is_tried(server: Server, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import uvloop
 
@@ -24,6 +24,7 @@ from textgate.domain.errors import Invalid, TextgateError
 from textgate.domain.times import rfc3339
 from textgate.phone.cloud import Plan, open_cloud
 from textgate.phone.ground import Reach
+from textgate.phone.happening import Kind
 from textgate.phone.local import FOLDER, LocalOptions
 from textgate.phone.local_phones import open_local_phones
 from textgate.phone.phones import Phones, Tell, Told
@@ -86,7 +87,10 @@ def run_local(options: LocalOptions, wanted: Wanted, output: Output) -> None:
 def _run(show: "_Show", kept: Settings) -> None:
     logs.set_up(Settings(log_level="error"))
     with database_told(kept.database):
-        uvloop.run(show.run())
+        try:
+            uvloop.run(show.run())
+        except Invalid as wrong:
+            raise Stop(Exit.USAGE, wrong.message) from None
 
 
 class _Show:
@@ -103,6 +107,8 @@ class _Show:
         self._last = 0.0
         """When something happened, by the loop's clock."""
         self._problem = "it did not answer"
+        self._broken: OSError | None = None
+        """Nobody reads what is printed any more, or it has no room."""
         self._air = Air(self._receive)
 
     async def run(self) -> None:
@@ -111,6 +117,8 @@ class _Show:
         async with self._opening(self._told) as self._phones:
             with self._stage():
                 await self._until_the_end()
+        if self._broken is not None:
+            raise self._broken
         bounded = self._wanted.for_s is not None or self._wanted.idle_s is not None
         if bounded and not self._phones.arrived():
             raise Stop(Exit.UNREACHABLE, f"no phone came to its server: {self._problem}")
@@ -176,8 +184,9 @@ class _Show:
         if self._wanted.incoming is None:
             return
         try:
-            for n, cue in enumerate(_cues(self._wanted.incoming)):
-                await self._air.put(self._number(cue, n % len(self._phones.behaviours) + 1), cue)
+            phones = len(self._phones.behaviours)
+            for n, cue in enumerate(_cues(self._wanted.incoming, phones)):
+                await self._air.put(cue.phone or n % phones + 1, cue)
         except Invalid as wrong:
             raise Stop(Exit.USAGE, f"{self._wanted.incoming}, {wrong.message}") from None
 
@@ -201,7 +210,12 @@ class _Show:
             self._problem = happening.text
         fields = happening.fields
         if happening.kind in ("registered", "answering"):
-            fields = fields | self._fresh(told.phone)
+            fields = fields | self._fresh(told.phone, happening.kind)
+        with self._printing():
+            self._print(told, fields)
+
+    def _print(self, told: Told, fields: dict[str, Any]) -> None:
+        happening = told.happening
         self._output.item(
             {
                 "at": rfc3339(happening.at),
@@ -220,19 +234,28 @@ class _Show:
             clock = rfc3339(happening.at)[11:19]
             self._output.say(f"{clock}  {phone}  {happening.kind}  {happening.text}")
 
-    def _fresh(self, number: int) -> dict[str, str]:
-        """Show what a new registration brought, once; return it for a program."""
+    def _fresh(self, number: int, kind: Kind) -> dict[str, str]:
+        """Show what a new registration brought, or where a phone answers; return it for a
+        program."""
         shown = self._phones.to_show(number)
         for name, value in shown.items():
-            once = "   (shown this once)" if name in ("password", "signing_key") else ""
+            is_last_time = name == "password" or (name == "signing_key" and kind == "registered")
+            once = "   (shown this once)" if is_last_time else ""
             self._say(f"  {name.replace('_', ' '):<12}{value}{once}", GOOD if once else QUIET)
         return shown
 
     def _say(self, text: str, style: str = "") -> None:
-        if self._screen is not None:
-            self._screen.say(text, style)
-        else:
-            self._output.say(text, style)
+        with self._printing():
+            (self._screen or self._output).say(text, style)
+
+    @contextlib.contextmanager
+    def _printing(self) -> Iterator[None]:
+        """What cannot be printed ends the run, in good order."""
+        try:
+            yield
+        except OSError as broken:
+            self._broken = broken
+            self._stop.set()
 
     # What a person types.
 
@@ -277,9 +300,9 @@ class _Show:
             self._say(f"an incoming message was lost: {wrong.message}")
 
 
-def _cues(file: Path) -> Iterator[Cue]:
+def _cues(file: Path, phones: int) -> Iterator[Cue]:
     with file.open(encoding="utf-8", errors="replace") as lines:
-        yield from read_lines(lines)
+        yield from read_lines(lines, phones=phones)
 
 
 def _number(text: str, *, most: int) -> int:

@@ -1,5 +1,6 @@
 """The command ``textgate phone``: what its options ask for. The work is in ``cli/phone.py``."""
 
+import os
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,11 +15,17 @@ from textgate.cli.output import Output
 if TYPE_CHECKING:
     from textgate.phone.behaviour import Behaviour
     from textgate.phone.cloud import Plan
+    from textgate.phone.ground import Reach
     from textgate.phone.local import LocalOptions
     from textgate.phone.network import Outage
 
 OUTAGE_AFTER_S = 10.0
 """When the network is lost if nothing else was said."""
+SERVER_ALONE = (
+    *("server", "code", "private_token", "insecure", "allow_addresses", "count"),
+    *("duplicate_reports", "shuffle_reports"),
+)
+LOCAL_ALONE = ("host", "port")
 _SPAN = re.compile(r"(\d{1,6})(?:-(\d{1,6}))?")
 _OUTAGE = re.compile(r"(\d{1,6}(?:\.\d{1,3})?)(?:@(\d{1,6}(?:\.\d{1,3})?))?")
 
@@ -67,21 +74,21 @@ def phone(
     from msgspec.structs import replace
 
     from textgate.cli.phone import Wanted, run_at_server, run_local
-    from textgate.phone.ground import Reach
     from textgate.phone.reports import ReportTrouble
 
+    _check_belonging(context, local=local)
+    _check_file(incoming)
     wanted, output = Wanted(incoming, for_s, until_idle, quiet), Output(json=json)
     times, shares = (send_ms, deliver_ms), (failures, refuse, lose_receipts)
     behaviour = _behaviour(sim or [], battery, times, shares, passphrase, seed)
     if local:
-        _check_alone(code, count)
         face = (host, port, _typed(context, "user"), _typed(context, "password"))
-        return run_local(_local(data, face, behaviour, ca_file), wanted, output)
+        options = _local(data, face, behaviour, ca_file)
+        return run_local(replace(options, outage=_outage(offline)), wanted, output)
     plan = _joining(data, server, code, user, password, private_token, count)
     trouble = ReportTrouble(duplicates=duplicate_reports, shuffled=shuffle_reports)
     plan = replace(plan, behaviour=behaviour, reports=trouble, outage=_outage(offline))
-    allowed = allow_addresses or ()
-    reach = Reach(allowed, insecure=insecure, ca_file=ca_file, version=behaviour.version)
+    reach = _reach(allow_addresses or [], insecure, ca_file, behaviour.version)
     return run_at_server(plan, reach, wanted, output)
 
 
@@ -113,9 +120,29 @@ def _local(
     )
 
 
-def _check_alone(code: str | None, count: int) -> None:
-    if code is not None or count > 1:
-        raise Stop(Exit.USAGE, "--local is one phone without a server: no --code, no --count")
+def _check_belonging(context: typer.Context, *, local: bool) -> None:
+    """Refuse what a person typed that would have no effect."""
+    for name in SERVER_ALONE if local else LOCAL_ALONE:
+        if _typed(context, name) is not None:
+            flag = "--" + name.replace("_", "-")
+            alone = f"--local is one phone without a server: no {flag}"
+            raise Stop(Exit.USAGE, alone if local else f"{flag} is for --local alone")
+
+
+def _check_file(file: Path | None) -> None:
+    """No more than a look: it may be a pipe."""
+    if file is not None and (file.is_dir() or not os.access(file, os.R_OK)):
+        raise Stop(Exit.USAGE, f"--incoming {file}: there is no such file, or it cannot be read")
+
+
+def _reach(allowed: list[str], insecure: bool, ca_file: Path | None, version: str) -> "Reach":
+    from textgate.domain.errors import Invalid
+    from textgate.phone.ground import Reach
+
+    try:
+        return Reach(allowed, insecure=insecure, ca_file=ca_file, version=version)
+    except Invalid as wrong:
+        raise Stop(Exit.USAGE, f"--allow-addresses: {wrong.message}") from None
 
 
 def _joining(

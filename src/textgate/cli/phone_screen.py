@@ -54,6 +54,8 @@ class Row(msgspec.Struct):
     battery: int
     device_id: str = "…"
     line: str = "registering"
+    alone: bool = False
+    """It is its own server."""
     waiting: int = 0
     counts: Counter[str] = msgspec.field(default_factory=Counter)
 
@@ -161,8 +163,11 @@ def _note(row: Row, told: Told) -> None:
         row.counts[kind] += 1
     if kind in ("connected", "disconnected", "answering"):
         row.line = "connecting" if kind == "disconnected" else "online"
+        row.alone = kind == "answering"
+    elif kind == "network" and fields.get("up"):
+        row.line = "online" if row.alone else "connecting"
     elif kind == "network":
-        row.line = "connecting" if fields.get("up") else "offline"
+        row.line = "offline"
 
 
 def _phones(rows: Sequence[Row], width: int) -> Table:

@@ -5,7 +5,6 @@ import contextlib
 from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 from random import Random
-from typing import Any
 from urllib.parse import urlsplit
 
 import msgspec
@@ -21,7 +20,7 @@ from textgate.phone.accounts import Membership, membership, own_account
 from textgate.phone.behaviour import Behaviour
 from textgate.phone.ground import Ground, Reach, open_ground
 from textgate.phone.handset import Handset
-from textgate.phone.happening import Happening, Kind, webhook_called
+from textgate.phone.happening import Happening, network_changed, webhook_called
 from textgate.phone.incoming import Incoming
 from textgate.phone.mobile_api import MobileApi
 from textgate.phone.network import Outage
@@ -163,7 +162,14 @@ class Cloud:
         for phone in self.phones:
             phone.behaviour = msgspec.structs.replace(phone.behaviour, battery=percent)
             if phone.handset is not None:
-                phone.handset.behaviour = phone.behaviour
+                now = phone.handset.behaviour
+                phone.handset.behaviour = msgspec.structs.replace(now, battery=percent)
+
+    def connect(self, *, up: bool) -> None:
+        """What the phones know of their network."""
+        for phone in self.phones:
+            if phone.handset is not None:
+                phone.handset.connect(up=up)
 
     async def lose_network(self, for_ms: Milliseconds) -> None:
         """Have no network for a while."""
@@ -273,8 +279,9 @@ async def open_cloud(plan: Plan, clock: Clock, reach: Reach, tell: Tell) -> Asyn
     opened: list[Cloud] = []
 
     def tell_network(is_up: bool) -> None:
-        said = "the network is there again" if is_up else "the network is lost"
-        tell(Told(0, None, _happening(clock, "network", said, {"up": is_up})))
+        for cloud in opened:
+            cloud.connect(up=is_up)
+        tell(Told(0, None, network_changed(clock.now(), is_up)))
 
     def watch(body: bytes, ended: Reply | Failure) -> None:
         for cloud in opened:
@@ -287,10 +294,6 @@ async def open_cloud(plan: Plan, clock: Clock, reach: Reach, tell: Tell) -> Asyn
         await cloud.prepare()
         opened.append(cloud)
         yield cloud
-
-
-def _happening(clock: Clock, kind: Kind, text: str, fields: dict[str, Any]) -> Happening:
-    return Happening(at=clock.now(), kind=kind, text=text, fields=fields)
 
 
 def _of_number(behaviour: Behaviour, number: int) -> Behaviour:

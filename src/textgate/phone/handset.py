@@ -46,6 +46,7 @@ class Handset:
         self._clock, self._tell = clock, tell
         self.behaviour = behaviour
         """What is asked of its battery and connection may change while it runs."""
+        self._connection = behaviour.connection
         self._words, self._dice = Words(behaviour), Random(behaviour.seed)
         self._missed: deque[Incoming] = deque(maxlen=MISSED)
         self._wake, self._settings_changed = asyncio.Event(), asyncio.Event()
@@ -64,6 +65,11 @@ class Handset:
                 await self._listen(mailbox, sender)
                 for task in working:
                     task.cancel()
+
+    def connect(self, *, up: bool) -> None:
+        """It has the network that it was given, or none: its health says so."""
+        connection = self._connection if up else "none"
+        self.behaviour = msgspec.structs.replace(self.behaviour, connection=connection)
 
     async def receive(self, incoming: Incoming) -> None:
         """Take a message from the air; one that is known already does nothing."""

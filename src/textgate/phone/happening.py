@@ -44,6 +44,12 @@ class Happening(msgspec.Struct, frozen=True, kw_only=True):
     """More for programs, without secrets and with masked numbers."""
 
 
+def network_changed(at: Milliseconds, is_up: bool) -> Happening:
+    """The network of all phones is there again, or lost."""
+    said = "the network is there again" if is_up else "the network is lost"
+    return Happening(at=at, kind="network", text=said, fields={"up": is_up})
+
+
 class _Envelope(msgspec.Struct, rename="camel"):
     id: str
     event: str

@@ -33,8 +33,9 @@ from textgate.phone.accounts import KEY_LENGTH, POLICY, set_signing_key
 from textgate.phone.behaviour import Behaviour
 from textgate.phone.ground import Ground, Reach, open_ground
 from textgate.phone.handset import Handset
-from textgate.phone.happening import Happening, webhook_called
+from textgate.phone.happening import Happening, network_changed, webhook_called
 from textgate.phone.health import health_of
+from textgate.phone.network import Outage
 from textgate.store.base import Store, Tx
 
 USER = "sms"
@@ -64,6 +65,7 @@ class LocalOptions(msgspec.Struct, frozen=True, kw_only=True):
     behaviour: Behaviour = Behaviour()
     ca_file: Path | None = None
     """Further authorities for the webhooks (PEM)."""
+    outage: Outage | None = None
 
 
 class Answering(msgspec.Struct, frozen=True, kw_only=True):
@@ -122,13 +124,20 @@ async def open_local(
     reach = Reach(ANYWHERE, ca_file=options.ca_file, version=behaviour.version)
     settings = Settings(data=options.data / FOLDER, host=options.host, port=options.port)
 
+    opened: list[Local] = []
+
     def watch(body: bytes, ended: Reply | Failure) -> None:
         tell(webhook_called(clock.now(), body, ended))
+
+    def tell_network(is_up: bool) -> None:
+        for local in opened:
+            local.handset.connect(up=is_up)
+        tell(network_changed(clock.now(), is_up))
 
     with bound(settings) as sock:
         async with (
             open_ground(
-                settings.data, clock, reach, tell_network=lambda is_up: None, watch=watch
+                settings.data, clock, reach, tell_network=tell_network, watch=watch
             ) as ground,
             contextlib.AsyncExitStack() as closing,
         ):
@@ -146,7 +155,8 @@ async def open_local(
             services = await _services(settings, ground, reach, phone, answering.url, closing)
             api = HttpServer(uvicorn_config(settings, Api(services, local_groups(phone))))
             api.on_started = started
-            yield Local(ground, api, sock, handset, answering)
+            opened.append(Local(ground, api, sock, handset, answering))
+            yield opened[0]
 
 
 async def _own_account(store: Store, options: LocalOptions, url: str) -> tuple[Account, Answering]:

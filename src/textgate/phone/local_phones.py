@@ -1,5 +1,6 @@
 """A phone in local mode, as what runs phones sees it."""
 
+import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Sequence
 
@@ -17,15 +18,19 @@ from textgate.phone.phones import Phones, Tell, Told, count_waiting, owes_nothin
 class LocalPhones:
     """One phone that hosts its own API."""
 
-    def __init__(self, local: Local) -> None:
-        self._local, self._ground = local, local.ground
+    def __init__(self, local: Local, outage: Outage | None) -> None:
+        self._local, self._ground, self._outage = local, local.ground, outage
 
     @property
     def behaviours(self) -> Sequence[Behaviour]:
         return (self._local.handset.behaviour,)
 
     async def run(self) -> None:
-        await self._local.run()
+        network, clock = self._ground.network, self._ground.clock
+        async with asyncio.TaskGroup() as group:
+            if self._outage is not None:
+                group.create_task(network.suffer(self._outage, clock))
+            group.create_task(self._local.run())
 
     def where(self) -> str:
         return self._local.answering.url
@@ -78,4 +83,4 @@ async def open_local_phones(
 
     async with open_local(options, clock, tell_one, started=started) as local:
         opened.append(local)
-        yield LocalPhones(local)
+        yield LocalPhones(local, options.outage)

@@ -44,13 +44,15 @@ def read_line(line: str) -> Cue | None:
     return _made(Cue, {"incoming": {"sender": sender, "text": text}, "phone": phone})
 
 
-def read_lines(lines: Iterable[str]) -> Iterator[Cue]:
-    """Read them all; ``Invalid`` says in which line something is wrong."""
+def read_lines(lines: Iterable[str], *, phones: int) -> Iterator[Cue]:
+    """Read them all, for so many phones; ``Invalid`` says in which line something is wrong."""
     for number, line in enumerate(lines, 1):
         if len(line) > LONGEST_LINE:
             raise Invalid(f"line {number} is too long")
         try:
             cue = read_line(line)
+            if cue is not None and (cue.phone or 1) > phones:
+                raise Invalid(f"there is no phone #{cue.phone}")
         except Invalid as wrong:
             raise Invalid(f"line {number}: {wrong.message}") from None
         if cue is not None:

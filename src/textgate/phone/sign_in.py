@@ -15,6 +15,8 @@ from textgate.phone.mobile_api import Credentials, MobileApi, NotDone, basic
 from textgate.phone.network import Network
 from textgate.store.base import Store
 
+ANEW = "it registers anew, by itself, and so not in the account that it was of"
+ANOTHER = "another data folder is another phone"
 UNAUTHORIZED, TOO_MANY = 401, 429
 
 
@@ -72,7 +74,9 @@ class Joining:
         member = await self._store.read(lambda tx: membership(tx, self._account_id))
         if member is not None and member.server == server:
             if await self._announce(api, member):
+                self._say_unused(member.known, how)
                 return member, False
+            self._say("trouble", "the server knows this phone no more: " + ANEW)
             authorization, asked = how.automatic, False
         else:
             authorization, asked = how.authorization, True
@@ -115,6 +119,17 @@ class Joining:
         wait_ms = wait_after(failures)
         self._say("trouble", problem.message, again_s=wait_ms // 1000)
         await self._clock.sleep(wait_ms)
+
+    def _say_unused(self, known: Credentials, how: SignIn) -> None:
+        """What a person gave does not change who a phone is that is registered already."""
+        if how.code is not None:
+            given = "the code is not needed"
+        elif how.login is not None and how.login.lower() != known.login.lower():
+            given = f"account {how.login} is not joined"
+        else:
+            return
+        said = f"{given}: this phone is {known.id} of account {known.login} already; {ANOTHER}"
+        self._say("trouble", said)
 
     def _say(self, kind: Kind, text: str, **fields: Any) -> None:
         self._tell(Happening(at=self._clock.now(), kind=kind, text=text, fields=fields))
