@@ -63,6 +63,17 @@ async def test_a_long_report_on_many_numbers(tmp_path: Path) -> None:
         assert [one["state"] for one in told["recipients"]] == ["Sent"] * len(NUMBERS)
 
 
+async def test_a_long_queue_of_many_numbers(tmp_path: Path) -> None:
+    async with serving(tmp_path, *GROUPS) as served, served.client(auth=None) as client:
+        phone = await served.add_phone()
+        client.headers["Authorization"] = f"Bearer {phone.token}"
+        for _ in range(100):
+            await _message(served, phone)
+        async with nobody_waits(0.05):  # in one piece it takes twice as long, and more
+            queue = (await client.get("/mobile/v1/message")).json()
+        assert [message["phoneNumbers"] for message in queue] == [NUMBERS] * 100
+
+
 async def test_many_messages_of_one_id(tmp_path: Path) -> None:
     async with serving(tmp_path, *GROUPS) as served, served.client(auth=None) as client:
         phone = await served.add_phone()

@@ -1,8 +1,8 @@
 """The queue of a phone and its reports (A §3.6, §3.7)."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 import msgspec
 from msgspec import Meta
@@ -17,9 +17,12 @@ from textgate.gateway import phone_queue
 from textgate.gateway.phone_queue import NumberReport, Order, Queued, Report
 from textgate.gateway.submit import MAX_ID_LENGTH, MAX_NUMBER_LENGTH, MAX_NUMBERS
 
+T = TypeVar("T")
+
 MOST_REPORTS = 1_000
 AT_ONCE = 100
-"""Numbers that one write takes of a report, or one message: it keeps the event loop."""
+"""Numbers that one write takes of a report or of what is fetched, or one message: it keeps the
+event loop."""
 MAX_STATE = 64
 MAX_ERROR = 4_096
 STATES = {state.value: state for state in State}
@@ -77,7 +80,10 @@ async def fetched(call: Call[Fetch, None]) -> Answer:
     store, device, order = call.services.store, call.device, call.query.order
     found = await store.read(lambda tx: phone_queue.waiting(tx, device, order=order))
     if any(r.holder != device.id for queued in found for r in queued.recipients):
-        found = await store.write(lambda tx: phone_queue.take(tx, device, found))
+        taken = []
+        for some in _portions(found, lambda queued: len(queued.recipients)):
+            taken += await store.write(partial(phone_queue.take, device=device, queued=some))
+        found = taken
     now = call.services.clock.now()
     return Answer(200, [queued_message(queued, now) for queued in found])
 
@@ -113,20 +119,21 @@ def _seconds_left(message: Message, now: Milliseconds) -> int | None:
 async def reported(call: Call[None, list[ReportedMessage]]) -> Answer:
     """204 whatever is said, if only it can be read: on an error the app repeats it for hours."""
     device = call.device
-    for some in _portions(map(_report, call.body)):
+    reports = map(_report, call.body)
+    for some in _portions(reports, lambda report: len(report.numbers)):
         await call.services.store.write(partial(phone_queue.report, device=device, reports=some))
     return Answer(204)
 
 
-def _portions(reports: Iterable[Report]) -> Iterator[list[Report]]:
-    """A report may be taken in part, and the rest when the phone repeats it."""
-    some: list[Report] = []
+def _portions(all_of_it: Iterable[T], numbers: Callable[[T], int]) -> Iterator[list[T]]:
+    """Yield as much as one write takes. What a crash leaves undone, the phone asks for again."""
+    some: list[T] = []
     count = 0
-    for one in reports:
-        count += len(one.numbers)
+    for one in all_of_it:
+        count += numbers(one)
         if some and count > AT_ONCE:
             yield some
-            some, count = [], len(one.numbers)
+            some, count = [], numbers(one)
         some.append(one)
     if some:
         yield some
