@@ -110,8 +110,10 @@ def call_off(tx: Tx, job: SendJob) -> None:
 
     Where an attempt is known to have begun it may be out, so it is not called cancelled.
     """
-    cancelled = Finish(Signal.CANCELLED, Reason.CANCELLED)
-    _move(tx, job, PERHAPS_OUT if tx.recipients.began(job.recipient) else cancelled, None)
+    old, decision = job.recipient, Finish(Signal.CANCELLED, Reason.CANCELLED)
+    if tx.recipients.began(old):
+        old, decision = msgspec.structs.replace(old, uncertain=True), PERHAPS_OUT
+    _move(tx, SendJob(job.message, old), decision, None)
 
 
 def give_up(tx: Tx, job: SendJob, reason: Reason) -> None:

@@ -24,8 +24,10 @@ class Recipients(Lanes):
         "recipient",
         "account_id, message_id, n",
         RECIPIENT.columns,
-        # Whoever had it may have begun, and did not tell.
-        lost="uncertain = CASE WHEN holder IS NULL THEN uncertain ELSE 1 END,",
+        # Whoever had it may have begun, and did not tell; but of what a phone is to drop its tries
+        # say whether it ever had it.
+        lost="uncertain = CASE WHEN holder IS NULL OR (holder = lane AND state = 'Cancelling')"
+        " THEN uncertain ELSE 1 END,",
     )
 
     def add(self, recipient: Recipient) -> None:
