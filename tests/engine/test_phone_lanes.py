@@ -29,7 +29,9 @@ async def phone(world: World, name: str = "phone") -> Device:
 
 
 async def fetch(world: World, device: Device) -> list[str]:
-    found = await world.write(lambda tx: phone_queue.fetch(tx, device))
+    found = await world.write(
+        lambda tx: phone_queue.take(tx, device, phone_queue.waiting(tx, device))
+    )
     return [queued.message.id for queued in found]
 
 

@@ -10,7 +10,7 @@ from textgate.engine.dispatcher import BREATH_MS
 from textgate.gateway import devices
 from textgate.gateway.cancel import cancel
 from textgate.gateway.devices import Registered
-from textgate.gateway.phone_queue import NumberReport, Report, fetch, report
+from textgate.gateway.phone_queue import NumberReport, Report, report, take, waiting
 
 HOUR = 3_600_000
 
@@ -21,7 +21,7 @@ async def removed(world: World, phone: Registered) -> None:
 
 
 async def fetched(world: World, phone: Registered) -> list[str]:
-    queued = await world.write(lambda tx: fetch(tx, phone.device))
+    queued = await world.write(lambda tx: take(tx, phone.device, waiting(tx, phone.device)))
     return [one.message.id for one in queued]
 
 

@@ -90,7 +90,9 @@ class Phones:
         return await self.world.write(lambda tx: phone_queue.waiting(tx, phone, order=order))
 
     async def fetch(self, phone: Device, order: Order = "lifo") -> list[str]:
-        found = await self.world.write(lambda tx: phone_queue.fetch(tx, phone, order=order))
+        found = await self.world.write(
+            lambda tx: phone_queue.take(tx, phone, phone_queue.waiting(tx, phone, order=order))
+        )
         return [queued.message.id for queued in found]
 
     async def say(

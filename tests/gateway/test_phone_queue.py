@@ -147,17 +147,6 @@ async def test_only_numbers_in_its_own_lane_are_handed_out(phones: Phones) -> No
     assert [r.number for r in theirs.recipients] == [OTHER]
 
 
-async def test_one_message_alone_can_be_taken(phones: Phones) -> None:
-    phone = await phones.phone(in_hand=1)
-    await phones.submit("m1")
-    await phones.submit("m2")
-    write = phones.world.write
-    [taken] = await write(lambda tx: phone_queue.fetch(tx, phone, only="m1"))
-    assert taken.message.id == "m1"
-    assert (await phones.recipient("m2")).holder is None
-    assert await write(lambda tx: phone_queue.fetch(tx, phone, only="m9")) == []
-
-
 async def test_what_is_gone_between_looking_and_taking_is_not_handed_out(phones: Phones) -> None:
     phone = await phones.phone()
     await phones.submit("m1")

@@ -8,7 +8,7 @@ What waits for a phone stands in its lane like the work of any channel. Its life
        └─ due: moves on     └─ due: a one-time code may move on; else it ends in doubt
 """
 
-from textgate.gateway.phone_queue.fetching import fetch, take, waiting
+from textgate.gateway.phone_queue.fetching import take, waiting
 from textgate.gateway.phone_queue.moving import due
 from textgate.gateway.phone_queue.reporting import deliver, report, reported_recipient
 from textgate.gateway.phone_queue.shapes import MOST, NumberReport, Order, Queued, Report
@@ -21,7 +21,6 @@ __all__ = (
     "Report",
     "deliver",
     "due",
-    "fetch",
     "report",
     "reported_recipient",
     "take",

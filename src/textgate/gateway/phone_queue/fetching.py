@@ -20,13 +20,11 @@ IN_PROGRESS_MS = 3_600_000
 more than it can send, and one that never tells the end of something is not kept from the rest."""
 
 
-def waiting(
-    tx: Tx, device: Device, *, order: Order = "lifo", limit: int = MOST, only: str | None = None
-) -> list[Queued]:
-    """Return what the phone has to take or to cancel; changes nothing. ``only``: of one message."""
+def waiting(tx: Tx, device: Device, *, order: Order = "lifo", limit: int = MOST) -> list[Queued]:
+    """Return what the phone has to take or to cancel; changes nothing."""
     enabled = _is_enabled(tx, device)
-    ids = dict.fromkeys([only] if only else _in_hand(tx, device))
-    if enabled and not only:
+    ids = dict.fromkeys(_in_hand(tx, device))
+    if enabled:
         ids |= dict.fromkeys(_offers(tx, device, order, limit))
     found = dict[str, Queued]()
     for message_id in ids:
@@ -91,13 +89,6 @@ def _is_new(recipient: Recipient) -> bool:
     """Whether the phone has still to say that it has it."""
     unsent = recipient.state in (State.PENDING, State.PROCESSED)
     return unsent and recipient.provider_ref is None
-
-
-def fetch(
-    tx: Tx, device: Device, *, order: Order = "lifo", limit: int = MOST, only: str | None = None
-) -> list[Queued]:
-    """Return what is waiting, and write down that the phone has it in hand now."""
-    return take(tx, device, waiting(tx, device, order=order, limit=limit, only=only))
 
 
 def take(tx: Tx, device: Device, queued: Iterable[Queued]) -> list[Queued]:
