@@ -273,6 +273,24 @@ def test_who_stops_reading_ends_it(phone: Command) -> None:
     assert "Traceback" not in running.stderr.read()
 
 
+def test_a_full_disk_below_its_output_is_told_in_one_line(phone: Command) -> None:
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            phone._words(("phone", "--json")),
+            cwd=phone.folder,
+            env=phone._environ({}),
+            stdin=subprocess.DEVNULL,
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=20,
+            check=False,
+        )
+    assert done.returncode != 0
+    assert done.stderr.startswith("standard output: No space left on device\n")
+    assert "Traceback" not in done.stderr
+
+
 def test_without_a_server_it_ends_with_3(phone: Command) -> None:
     nowhere = f"http://127.0.0.1:{free_port()}"
     done = phone("phone", "--server", nowhere, "--for", "1", "--quiet")

@@ -74,7 +74,7 @@ WORTH = ("#", "line", "queue", "sent", "delivered", "failed", "received", "batte
 
 
 @pytest.mark.parametrize(
-    ("width", "kept"), [(140, 10), (100, 10), (80, 9), (70, 8), (60, 7), (40, 4), (20, 2)]
+    ("width", "kept"), [(140, 10), (100, 10), (80, 9), (70, 8), (60, 7), (40, 5), (20, 2)]
 )
 def test_a_narrow_screen_leaves_out_whole_columns(width: int, kept: int) -> None:
     two_sims = (ONE_SIM[0], msgspec.structs.replace(ONE_SIM[0], sim_number=2))
@@ -86,7 +86,7 @@ def test_a_narrow_screen_leaves_out_whole_columns(width: int, kept: int) -> None
     assert set(headings) == set(WORTH[:kept])
     [last] = [line for line in lines if line.lstrip().startswith("12") and "online" in line]
     assert len(last) <= width
-    assert "…" not in last.replace("AP75", "") or width == 100  # there an id may be cut
+    assert "…" not in last
 
 
 def test_the_title_takes_one_line() -> None:

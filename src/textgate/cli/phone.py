@@ -254,6 +254,7 @@ class _Show:
         try:
             yield
         except OSError as broken:
+            broken.filename = "standard output"
             self._broken = broken
             self._stop.set()
 

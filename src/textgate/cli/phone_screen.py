@@ -21,7 +21,7 @@ WORDS = ("id", "line", "SIMs")
 HEADINGS = ("#", *WORDS, "battery", "queue", *COUNTED)
 WORTH = ("#", "line", "queue", *COUNTED, "battery", "SIMs", "id")
 """The columns again, what a narrow terminal must show first."""
-EDGES, GAP, LEAST_ID = 2, 2, 8
+GAP, LEAST_ID = 2, 8
 LONGEST_LINE = len("registering")
 """Always so wide: the columns behind it stay in place."""
 STYLES: dict[Kind, str] = {
@@ -112,8 +112,7 @@ class Board:
         title = Text.assemble(
             (self.title, STRONG), ("   ", ""), where, no_wrap=True, overflow="ellipsis"
         )
-        parts: list[RenderableType] = [title]
-        parts.append(_phones(shown, width))
+        parts: list[RenderableType] = [title, Text(), _phones(shown, width), Text()]
         if more > 0:
             parts.append(Text(f"  … and {more} more phones", QUIET))
         parts += [_line(told, width) for told in list(self._last)[-lines:]]
@@ -173,7 +172,8 @@ def _note(row: Row, told: Told) -> None:
 def _phones(rows: Sequence[Row], width: int) -> Table:
     cells = {heading: [_cell(row, heading) for row in rows] for heading in HEADINGS}
     widths = _widths(cells, width)
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, GAP - 1, 0, 0))
+    padding = (0, GAP - 1, 0, 0)
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=padding)
     for heading in (shown := [heading for heading in HEADINGS if heading in widths]):
         justify: JustifyMethod = "left" if heading in WORDS else "right"
         table.add_column(heading, justify=justify, no_wrap=True, width=widths[heading])
@@ -202,7 +202,7 @@ def _cell(row: Row, heading: str) -> Text:
 
 def _widths(cells: dict[str, list[Text]], width: int) -> dict[str, int]:
     """Return the columns that fit, each with its width: whole ones, but for an id that is cut."""
-    widths, left = dict[str, int](), width - EDGES
+    widths, left = dict[str, int](), width
     for heading in WORTH:
         wide = max(len(heading), *(cell.cell_len for cell in cells[heading]))
         if heading == "line":
