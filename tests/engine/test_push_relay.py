@@ -1,12 +1,14 @@
 """Phones that do not listen are woken by a push relay, as seldom as it wants to be asked."""
 
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 from typing import Any
 
 import pytest
 import structlog
 from engine_world import World
 
+from textgate import telemetry
 from textgate.domain.device import DeviceEvent
 from textgate.domain.push import Push
 from textgate.engine import push
@@ -65,6 +67,8 @@ async def test_a_phone_with_a_push_token_that_does_not_listen_is_woken(world: Wo
     await tell(world, phone)
     await world.live(MINUTE_MS)
     assert relay.asked == [(GATHER_MS, [{"token": "tok-1", "event": "MessageEnqueued"}])]
+    counted = 'textgate_phone_events_sent_total{event="MessageEnqueued",way="push"}'
+    assert counted in telemetry.exposition().decode()
 
 
 async def test_a_phone_without_a_token_polls(world: World) -> None:
@@ -112,7 +116,7 @@ async def test_however_much_happens_there_is_a_request_in_twelve_seconds_at_most
             await tell(world, phone)
             await tell(world, phone)
         await world.live(1_000)
-    spans = [later - earlier for earlier, later in zip(relay.times, relay.times[1:], strict=False)]
+    spans = [later - earlier for earlier, later in pairwise(relay.times)]
     assert spans
     assert min(spans) >= EVERY_MS
     first = [entry["token"] for entry in relay.asked[0][1]]
@@ -149,12 +153,45 @@ async def test_a_relay_that_is_asked_too_often_says_when_to_come_back(world: Wor
 async def test_a_relay_that_fails_is_asked_ever_more_seldom_and_nothing_is_forgotten(
     world: World,
 ) -> None:
-    relay = await started(world, *[Say(503)] * 3, Say(drop=True))
+    relay = await started(world, *[Say(503)] * 4, Say(drop=True), Say(202, b"{}"), Say(503))
+    phone = await world.phone(push_token="tok-1")
+    await tell(world, phone)
+    await world.live(12 * MINUTE_MS)
+    spans = [later - earlier for earlier, later in pairwise(relay.times)]
+    assert spans == [25_000, 49_000, 97_000, 193_000, 301_000]
+    assert [entry["token"] for entry in relay.pushed] == ["tok-1"] * 6
+    # Once it has answered, its next failure is the first again.
+    await tell(world, phone)
+    await world.live(MINUTE_MS)
+    assert relay.times[-1] - relay.times[-2] == 25_000
+
+
+@pytest.mark.parametrize(
+    ("said", "waited_ms"), [("1", EVERY_MS), ("86400", STALE_MS), ("tomorrow", 24_000)]
+)
+async def test_a_relay_that_wants_to_be_asked_at_once_or_never_gets_its_usual_bounds(
+    world: World, said: str, waited_ms: int
+) -> None:
+    relay = await started(world, Say(503, headers={"Retry-After": said}))
     await tell(world, await world.phone(push_token="tok-1"))
-    await world.live(10 * MINUTE_MS)
-    spans = [later - earlier for earlier, later in zip(relay.times, relay.times[1:], strict=False)]
-    assert spans == [25_000, 49_000, 97_000, 193_000]
-    assert [entry["token"] for entry in relay.pushed] == ["tok-1"] * 5
+    await world.live(MINUTE_MS)
+    await world.leap(STALE_MS - MINUTE_MS)
+    await tell(world, await world.phone(push_token="tok-2"))
+    await world.live(MINUTE_MS)
+    assert relay.times[1] - relay.times[0] == waited_ms + GATHER_MS
+
+
+async def test_a_fault_of_ours_does_not_end_the_pushing(world: World) -> None:
+    relay = await started(world)
+    phone = await world.phone(push_token="tok-1")
+    await tell(world, phone)
+    await world.write(lambda tx: tx.run("ALTER TABLE device RENAME TO elsewhere"))
+    await world.live(GATHER_MS)
+    await world.write(lambda tx: tx.run("ALTER TABLE elsewhere RENAME TO device"))
+    assert relay.asked == []
+    await tell(world, phone)
+    await world.live(MINUTE_MS)
+    assert [entry["token"] for entry in relay.pushed] == ["tok-1"]
 
 
 async def test_what_a_relay_refuses_is_not_repeated(world: World) -> None:

@@ -18,6 +18,7 @@ from textgate.domain.device import Device
 from textgate.domain.event import EventType
 from textgate.domain.lifecycle import State
 from textgate.domain.times import rfc3339
+from textgate.gateway import devices, phone_queue
 from textgate.gateway.credentials import add_account
 from textgate.gateway.phone_events import PhoneEvent, take
 from textgate.gateway.phone_queue.reporting import PARTS_MS
@@ -277,6 +278,17 @@ async def test_a_phone_that_still_has_our_address_in_its_list_is_heard(phones: T
     assert [event for event, _ in await phones.called()] == ["sms:delivered"]
 
 
+async def test_what_such_a_phone_tells_us_its_webhooks_are_called_for(phones: Teller) -> None:
+    """It calls them itself by now; but this came to our address, so nobody else tells of it."""
+    device = await phones.teller(tells_server=False, calls_webhooks=True)
+    await phones.send(device, "m", text="short")
+    await phones.tell(device, "sms:sent", "m", partsCount=1)
+    await phones.policy(webhook_delivery="phone", delivered_per_part=True)
+    await phones.tell(device, "sms:delivered", "m")
+    assert await phones.told() == ["sms:sent", "sms:delivered"]
+    assert {event for event, _ in await phones.called()} == {"sms:sent", "sms:delivered"}
+
+
 # Which comes first
 
 
@@ -315,6 +327,7 @@ async def test_the_phones_own_words_are_passed_on(phones: Teller) -> None:
     await phones.send(device, "m")
     at = "2026-01-01T01:00:00.089+01:00"
     await phones.tell(device, "sms:sent", "m", sentAt=at, partsCount=3, simNumber=1, sender="+49")
+    assert (await phones.message("m")).sent_at == phones.world.clock.now() + 89
     [(event, said)] = await phones.called()
     assert event == "sms:sent"
     assert said == {
@@ -326,6 +339,36 @@ async def test_the_phones_own_words_are_passed_on(phones: Teller) -> None:
         "simNumber": 1,
         "sender": "+49",
     }
+
+
+async def test_an_absurd_time_of_an_event_gets_ours(phones: Teller) -> None:
+    device = await phones.teller()
+    await phones.send(device, "m", text="short")
+    await phones.tell(device, "sms:delivered", "m", deliveredAt="2016-01-01T00:00:00Z")
+    assert (await phones.message("m")).delivered_at == phones.world.clock.now()
+
+
+async def test_the_events_of_the_parts_are_those_of_the_message(phones: Teller) -> None:
+    device = await phones.teller()
+    await phones.policy(delivered_per_part=True)
+    await phones.send(device, "m")
+    for part in ("1", "2"):
+        await phones.tell(device, "sms:delivered", "m", id=part)
+    found = await phones.world.write(lambda tx: tx.events.of_message(device.account_id, "m"))
+    assert [event.type for event in found].count("sms:delivered") == 2
+
+
+async def test_what_a_removed_phone_had_delivered_is_so_since_it_said_it(phones: Teller) -> None:
+    device = await phones.teller()
+    await phones.send(device, "m")
+    said_at = phones.world.clock.now()
+    await phones.say(device, "m", State.DELIVERED)
+    await phones.world.write(lambda tx: devices.remove(tx, device.account_id, device.id))
+    phones.world.clock.advance(1_000)
+    [job] = await phones.world.write(lambda tx: tx.recipients.take(device.id, 10))
+    await phones.world.write(lambda tx: phone_queue.due(tx, job))
+    assert await phones.state("m") is State.DELIVERED
+    assert (await phones.message("m")).delivered_at == said_at
 
 
 async def test_a_phone_says_nothing_of_the_messages_of_others(phones: Teller) -> None:

@@ -9,7 +9,7 @@ from gateway_world import DAY_MS, World
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from textgate.domain.device import Device, SimCard
+from textgate.domain.device import Device, PhonePolicy, SimCard
 from textgate.domain.errors import Invalid
 from textgate.domain.event import EventType
 from textgate.domain.inbound import Inbound
@@ -297,6 +297,7 @@ async def test_the_owner_hears_of_refusals_once_an_hour_for_each_kind(world: Wor
     await refuse(EventType.SMS_SENT)
     world.clock.advance(3_600_000)
     await refuse(EventType.SMS_RECEIVED)
+    assert (await known(world, device)).last_seen == world.clock.now(), "it lives all the same"
     entries = await world.write(lambda tx: tx.logs.between(world.account, 0, 2**62, 10))
     entries = [entry for entry in entries if entry.message != "Phone registered"]
     assert [entry.context["event"] for entry in entries] == [
@@ -319,7 +320,11 @@ async def test_a_ping_keeps_the_phones_health_and_is_told_if_anybody_listens(wor
     now = await known(world, device)
     assert now.health == {"at": world.clock.now(), "health": health}
     assert now.last_seen == world.clock.now()
-    await world.webhook("system:ping")
+    other = await phone(world, "other")
+    await world.webhook("system:ping", device_id=other.id)
+    assert await tell(world, device, "system:ping", {"health": health})
+    assert await world.events() == [], "it is of another phone that they want to know"
+    await world.webhook("system:ping", device_id=device.id)
     assert await tell(world, device, "system:ping", {"health": health}, id="p")
     assert not await tell(world, device, "system:ping", {"health": health}, id="p")
     assert await world.events() == [("system:ping", {"health": health})]
@@ -364,6 +369,8 @@ async def test_a_started_app_tells_its_sims_which_are_kept_masked(world: World) 
     assert await world.events() == [("app:started", {"simCards": sims})]
     assert await tell(world, device, "app:started", {})
     assert (await known(world, device)).sim_cards == kept
+    assert await tell(world, device, "app:started", {"simCards": []})
+    assert (await known(world, device)).sim_cards == [], "they were taken out"
 
 
 # Messages that were not sent through us
@@ -383,6 +390,21 @@ async def test_what_the_phone_sent_for_others_is_told_on_once(world: World) -> N
     assert await tell(world, device, "sms:sent", said)
     assert not await tell(world, device, "sms:sent", {**said, "sentAt": "2026-02-03T05:05:07Z"})
     assert await owed(world) == [("sent", said)]
+
+
+@pytest.mark.parametrize(("per_part", "times"), [(False, 1), (True, 2)])
+async def test_of_its_parts_is_told_as_the_account_wants_it(
+    world: World, per_part: bool, times: int
+) -> None:
+    device = await phone(world)
+    policy = PhonePolicy(delivered_per_part=per_part)
+    await world.write(lambda tx: tx.accounts.set_phones(world.account, policy))
+    said = {"messageId": "local-1", "phoneNumber": SENDER, "deliveredAt": RECEIVED_AT}
+    for part in ("one", "two", "two"):
+        await tell(world, device, "sms:delivered", said, id=part)
+    assert await world.events() == [("sms:delivered", said)] * times
+    found = await world.write(lambda tx: tx.events.of_message(world.account, "local-1"))
+    assert len(found) == times
 
 
 # All of it, in any order

@@ -155,6 +155,17 @@ async def test_what_one_phone_may_have_sent_stays_in_doubt_wherever_it_goes(
     assert (end.state, end.reason, end.uncertain) == (State.FAILED, Reason.UNKNOWN, True)
 
 
+async def test_that_one_phone_dropped_it_does_not_say_that_the_other_had(phones: Phones) -> None:
+    first, other = await pair(phones, "m1", context=CODE)
+    await phones.fetch(first)
+    await phones.pass_time(MOVE_ON_MS, other)
+    await phones.fetch(other)
+    await phones.cancel("m1")
+    await phones.say(other, "m1", State.CANCELLED)
+    end = await phones.recipient("m1")
+    assert (end.state, end.reason) == (State.FAILED, Reason.UNKNOWN)
+
+
 @pytest.mark.parametrize("news", [State.SENT, State.DELIVERED])
 async def test_whoever_lost_it_and_had_sent_it_says_so(phones: Phones, news: State) -> None:
     first, other = await pair(phones, "m1", context=CODE)

@@ -6,6 +6,7 @@ from gateway_world import World
 from textgate.domain.device import Device, PhonePolicy
 from textgate.domain.event import EventType
 from textgate.gateway import devices, presence
+from textgate.gateway.credentials import add_account
 from textgate.gateway.presence import Listening
 from textgate.store.base import Tx
 
@@ -118,6 +119,18 @@ async def test_many_silent_phones_are_found_a_part_at_a_time(
     world.clock.advance(USUAL_MS + 1)
     assert [await look(world) for _ in range(4)] == [["p0", "p1"], ["p2", "p3"], ["p4"], []]
     assert await world.write(lambda tx: tx.devices.count()) == (5, 5)
+
+
+async def test_a_part_is_of_all_accounts_together(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(presence, "CHUNK", 3)
+    other = await world.write(lambda tx: add_account(tx, password_hash="hash"))
+    wanted = devices.Registration()
+    for account_id in (world.account, other.id) * 2:
+        await world.write(lambda tx, a=account_id: devices.register(tx, a, wanted))  # type: ignore[misc]
+    world.clock.advance(USUAL_MS + 1)
+    assert [len(await look(world)) for _ in range(3)] == [3, 1, 0]
 
 
 async def test_an_open_stream_is_a_sign_of_life_if_it_showed_one(world: World) -> None:
