@@ -125,13 +125,14 @@ async def test_a_fact_is_noted_once_until_it_is_old(store: SqliteStore, clock: F
     async def note(fact: str) -> bool:
         return await store.write(lambda tx: tx.devices.add_fact(*which, fact))
 
-    facts = ("event:1", "event:2", "event:1", "events:3", "part:1")
-    assert [await note(fact) for fact in facts] == [True, True, False, True, True]
+    facts = ("event:1", "event:2", "event:1", "events:3", "even:4", "event")
+    assert [await note(fact) for fact in facts] == [True, True, False, True, True, True]
+    await store.write(lambda tx: tx.devices.add_fact("acc", "other", "event:of another"))
     assert await store.read(lambda tx: tx.devices.facts(*which, "event")) == {"1", "2"}
-    assert await store.read(lambda tx: tx.devices.facts("acc", "stranger", "event")) == set()
+    assert await store.read(lambda tx: tx.devices.facts(*which, "none")) == set()
     clock.advance(1)
     assert await note("event:4")
     before = clock.now()
-    removed = [await store.write(lambda tx: tx.devices.remove_facts(before, 3)) for _ in range(3)]
-    assert removed == [3, 1, 0]
+    removed = [await store.write(lambda tx: tx.devices.remove_facts(before, 4)) for _ in range(3)]
+    assert removed == [4, 2, 0]
     assert await store.read(lambda tx: tx.devices.facts(*which, "event")) == {"4"}

@@ -1,4 +1,4 @@
-"""Who waits for a message learns that it moved."""
+"""Who waits for a message learns that it moved; who follows an account, which of its did."""
 
 import asyncio
 
@@ -75,3 +75,36 @@ async def test_who_comes_between_a_move_and_its_commit_learns_of_it(store: Sqlit
     with store.watch("acc", "m1") as event:
         await write
         assert event.is_set()
+
+
+# --- who follows an account ---
+
+
+async def test_a_follower_learns_once_of_each_message_that_moved(store: SqliteStore) -> None:
+    delivered = like(SENT, state=State.DELIVERED)
+    with store.follow("acc") as moves, store.follow("stranger") as strangers:
+        await store.write(send)
+        await store.write(lambda tx: tx.recipients.move(SENT, delivered))
+        await store.write(lambda tx: tx.recipients.move(OTHER, like(OTHER, state=State.SENT)))
+        assert moves.filled.is_set()
+        assert moves.take() == ["m1", "m2"]
+        assert (moves.filled.is_set(), moves.take()) == (False, [])
+        assert not strangers.filled.is_set()
+
+
+async def test_what_is_not_kept_is_no_move_to_follow(store: SqliteStore) -> None:
+    def fail(tx: Tx) -> None:
+        send(tx)
+        raise Conflict("no")
+
+    with store.follow("acc") as moves:
+        with pytest.raises(Conflict):
+            await store.write(fail)
+        assert moves.take() == []
+
+
+async def test_who_follows_no_more_is_told_nothing(store: SqliteStore) -> None:
+    with store.follow("acc") as gone:
+        pass
+    await store.write(send)
+    assert gone.take() == []
