@@ -58,18 +58,7 @@ def begin(tx: Tx, job: SendJob, started_at: Milliseconds) -> Leave:
         return Leave.LOST
     if tx.recipients.began(r):
         return Leave.DIED
-    tx.recipients.add_attempt(
-        SendAttempt(
-            account_id=r.account_id,
-            message_id=r.message_id,
-            n=r.n,
-            attempt=r.attempt,
-            channel_id=r.lane,
-            started_at=started_at,
-            elapsed_ms=None,
-            outcome=None,
-        )
-    )
+    tx.recipients.begin_attempt(r, started_at)
     return Leave.GO
 
 

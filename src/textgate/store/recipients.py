@@ -115,6 +115,21 @@ class Recipients(Lanes):
         """Record a try."""
         self._tx.run(SEND_ATTEMPT.insert, SEND_ATTEMPT.values(attempt))
 
+    def begin_attempt(self, recipient: Recipient, started_at: Milliseconds) -> None:
+        """Record that its lane has begun a try of this take."""
+        self.add_attempt(
+            SendAttempt(
+                account_id=recipient.account_id,
+                message_id=recipient.message_id,
+                n=recipient.n,
+                attempt=recipient.attempt,
+                channel_id=recipient.lane,
+                started_at=started_at,
+                elapsed_ms=None,
+                outcome=None,
+            )
+        )
+
     def end_attempt(self, attempt: SendAttempt) -> None:
         """Complete a try that was recorded when it began."""
         self._tx.run(

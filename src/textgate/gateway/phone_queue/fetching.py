@@ -7,7 +7,7 @@ import msgspec
 
 from textgate.domain.device import Device, PhonePolicy
 from textgate.domain.lifecycle import State
-from textgate.domain.message import Message, Recipient, SendAttempt
+from textgate.domain.message import Message, Recipient
 from textgate.domain.phone_choice import in_turn
 from textgate.domain.times import Milliseconds
 from textgate.gateway.phone_queue.shapes import MOST, Order, Queued
@@ -121,18 +121,7 @@ def hold(tx: Tx, message: Message, old: Recipient, policy: PhonePolicy) -> Recip
         return None
     if old.uncertain and tx.phone_queues.tried(old, old.lane, open_only=True):
         return new  # it has it from before
-    tx.recipients.add_attempt(
-        SendAttempt(
-            account_id=new.account_id,
-            message_id=new.message_id,
-            n=new.n,
-            attempt=new.attempt,
-            channel_id=new.lane,
-            started_at=tx.now,
-            elapsed_ms=None,
-            outcome=None,
-        )
-    )
+    tx.recipients.begin_attempt(new, tx.now)
     if old.n == 0:
         waited = max(0, tx.now - old.updated_at) / 1000
         tx.afterwards(partial(TIME_TO_PHONE.observe, waited, old.lane))
