@@ -222,7 +222,7 @@ def _line(told: Told, width: int) -> Text:
     number = f"#{told.phone}" if told.phone else "  "
     text = Text.assemble(
         (rfc3339(happening.at)[11:19], QUIET),
-        f"  {number:<4}",
+        f"  {number:<5}",
         (f"{happening.kind:<13}", STYLES.get(happening.kind, "")),
         printable(happening.text),
         no_wrap=True,
