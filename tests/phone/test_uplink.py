@@ -93,6 +93,7 @@ async def test_a_scheduled_message_waits_on_the_phone_and_can_be_cancelled_there
         answer = await api.http.delete(f"/3rdparty/v1/messages/{message_id}")
         assert answer.status_code == 200
         assert set((await api.reaches(message_id, "Cancelled"))["states"]) >= {"Cancelled"}
+        assert [t.happening.message_id for t in phone.kinds("cancelled")] == [message_id]
         kept = await phone.read(lambda tx, account: tx.messages.get(account, message_id))
         assert kept.state is State.CANCELLED
 

@@ -25,10 +25,8 @@ Kind = Literal[
     "answering",
     "disconnected",
     "fetched",
-    "reported",
     "webhook",
     "network",
-    "stopped",
 ]
 
 

@@ -147,8 +147,8 @@ class Uplink:
             )
         if taken is Taken.UNKNOWN:
             self.pull()
-        elif taken is Taken.KNOWN:
-            self.reports.want(message_id)
+        else:
+            self._follow_up(taken, message_id)
 
     async def _pull(self) -> None:
         async with self._pulling:
@@ -176,9 +176,14 @@ class Uplink:
             said = f"a message of the queue could not be taken: {problem.message}"
             self._say("trouble", said, item.id)
             return Taken.NOTHING
-        if taken is Taken.KNOWN:
-            self.reports.want(item.id)
+        self._follow_up(taken, item.id)
         return taken
+
+    def _follow_up(self, taken: Taken, message_id: str) -> None:
+        if taken is Taken.KNOWN:
+            self.reports.want(message_id)
+        elif taken is Taken.CANCELLED:
+            self._say("cancelled", "cancelled before its turn", message_id)
 
     async def _fetch_webhooks(self) -> None:
         pulled = await self._api.webhooks(self._known)
