@@ -46,6 +46,15 @@ OUTCOME_OF = {
 EXPIRED_TEXT = "TTL expired"
 
 
+class _Word(msgspec.Struct, frozen=True, gc=False):
+    """Whose word it is, of which message, and when that came to its states."""
+
+    device: Device
+    policy: PhonePolicy
+    message: Message
+    at: Mapping[State, Milliseconds]
+
+
 def report(tx: Tx, device: Device, reports: Sequence[Report]) -> None:
     """Apply what a phone reports. What is unknown, repeated or late changes nothing.
 
@@ -64,12 +73,12 @@ def report(tx: Tx, device: Device, reports: Sequence[Report]) -> None:
 
 def _apply(tx: Tx, device: Device, message: Message, told: Report) -> None:
     at = {state: _believed(ms, message, tx.now) for state, ms in told.at.items()}
-    policy = policy_of(tx, device.account_id)
+    word = _Word(device, policy_of(tx, device.account_id), message, at)
     reached, known = {State.PROCESSED}, _numbers(tx, message)
     for number in told.numbers:
         recipient = _reported(tx, device, message, known, number.number)
         if recipient is not None:
-            stands = _tell(tx, device, message, recipient, number, at, policy)
+            stands = _tell(tx, word, recipient, number)
             reached |= {stands} if stands else set()
     if len(reached) > 1:
         _stamp(tx, message, at, reached)
@@ -110,16 +119,9 @@ def _reported(
     return None
 
 
-def _tell(
-    tx: Tx,
-    device: Device,
-    message: Message,
-    old: Recipient,
-    told: NumberReport,
-    at: Mapping[State, Milliseconds],
-    policy: PhonePolicy,
-) -> State | None:
+def _tell(tx: Tx, word: _Word, old: Recipient, told: NumberReport) -> State | None:
     """Apply what is said of one number; return where it stands then, or None if it is no news."""
+    device, policy, message = word.device, word.policy, word.message
     signal = SIGNAL_OF.get(told.state)
     lost = old.lane != device.id  # then only that it is out is news
     if signal is None or (lost and signal not in (Signal.SENT, Signal.DELIVERED)):
@@ -128,7 +130,7 @@ def _tell(
         old = hold(tx, message, old, policy) or old  # it has it, whoever told it so
     in_parts = told.said is None and waits_for_parts(device, policy, message)
     if in_parts and signal is Signal.DELIVERED and old.state is not State.FAILED:
-        return _await_parts(tx, device, message, old, told, at, policy)
+        return _await_parts(tx, word, old, told)
     state = advance(old.state, signal)
     if state in (State.PENDING, State.PROCESSED, State.CANCELLING):
         new = msgspec.structs.replace(old, state=state, provider_ref=message.id)
@@ -138,28 +140,20 @@ def _tell(
         return state
     else:
         if state is State.DELIVERED:
-            old = _sent_before(tx, device, message, old, at, policy)
-        new = _ended(tx, device, message, old, state, told.error)
-    _store(tx, device, message, old, new, policy, at=at, said=told.said)
+            old = _sent_before(tx, word, old)
+        new = _ended(tx, device, old, state, told.error)
+    _store(tx, word, old, new, said=told.said)
     return new.state
 
 
-def _await_parts(
-    tx: Tx,
-    device: Device,
-    message: Message,
-    old: Recipient,
-    told: NumberReport,
-    at: Mapping[State, Milliseconds],
-    policy: PhonePolicy,
-) -> State:
+def _await_parts(tx: Tx, word: _Word, old: Recipient, told: NumberReport) -> State:
     """All parts are out, and it is not known how many have arrived: their events say that, or
     their time ends."""
     state = advance(old.state, Signal.SENT)
     if state is State.SENT and (old.state is not State.SENT or old.due_at is None):
-        new = _ended(tx, device, message, old, state, told.error)
-        new = msgspec.structs.replace(new, due_at=tx.now + PARTS_MS, holder=device.id)
-        _store(tx, device, message, old, new, policy, at=at)
+        new = _ended(tx, word.device, old, state, told.error)
+        new = msgspec.structs.replace(new, due_at=tx.now + PARTS_MS, holder=word.device.id)
+        _store(tx, word, old, new)
     return state
 
 
@@ -169,12 +163,11 @@ def all_parts_in(tx: Tx, message: Message, old: Recipient) -> None:
     new = msgspec.structs.replace(
         old, state=State.DELIVERED, due_at=None, holder=None, uncertain=False
     )
-    if device is None:
-        if tx.recipients.move(old, new):
-            record(tx, message, new, was=old.state, times={State.DELIVERED: old.updated_at})
-        return
-    policy, at = policy_of(tx, old.account_id), {State.DELIVERED: old.updated_at}
-    _store(tx, device, message, old, new, policy, at=at)
+    at = {State.DELIVERED: old.updated_at}
+    if device is not None:
+        _store(tx, _Word(device, policy_of(tx, old.account_id), message, at), old, new)
+    elif tx.recipients.move(old, new):
+        record(tx, message, new, was=old.state, times=at)
 
 
 def deliver(
@@ -190,35 +183,25 @@ def deliver(
     state = advance(recipient.state, Signal.DELIVERED)
     if state is recipient.state:
         return
-    times, policy = (
-        {State.DELIVERED: _believed(at, message, tx.now)},
-        policy_of(tx, device.account_id),
-    )
-    old = _sent_before(tx, device, message, recipient, times, policy)
-    new = _ended(tx, device, message, old, state, None)
-    _store(tx, device, message, old, new, policy, at=times, said=said)
+    times = {State.DELIVERED: _believed(at, message, tx.now)}
+    word = _Word(device, policy_of(tx, device.account_id), message, times)
+    old = _sent_before(tx, word, recipient)
+    _store(tx, word, old, _ended(tx, device, old, state), said=said)
 
 
-def _sent_before(
-    tx: Tx,
-    device: Device,
-    message: Message,
-    old: Recipient,
-    at: Mapping[State, Milliseconds],
-    policy: PhonePolicy,
-) -> Recipient:
+def _sent_before(tx: Tx, word: _Word, old: Recipient) -> Recipient:
     """What has arrived was sent before, and that is told first: a phone's own word of it may come
     later, and none at all by its queue, as each report tells the newest state (A §3.7)."""
     if old.state not in UNSENT:
         return old
-    new = _ended(tx, device, message, old, State.SENT, None)
-    sent_at = at.get(State.SENT, at.get(State.DELIVERED, tx.now))
-    _store(tx, device, message, old, new, policy, at={State.SENT: sent_at})
+    new = _ended(tx, word.device, old, State.SENT)
+    sent_at = word.at.get(State.SENT, word.at.get(State.DELIVERED, tx.now))
+    _store(tx, msgspec.structs.replace(word, at={State.SENT: sent_at}), old, new)
     return new
 
 
 def _ended(
-    tx: Tx, device: Device, message: Message, old: Recipient, state: State, error: str | None
+    tx: Tx, device: Device, old: Recipient, state: State, error: str | None = None
 ) -> Recipient:
     """Return a recipient that the phone is done with, and end its try."""
     reason = _reason(old.state, state, error)
@@ -235,7 +218,7 @@ def _ended(
         due_at=None,
         holder=None,
         uncertain=doubt,
-        provider_ref=message.id,
+        provider_ref=old.message_id,
         reason=reason,
         error=error,
     )
@@ -255,19 +238,17 @@ def _reason(was: State, state: State, error: str | None) -> Reason | None:
 
 def _store(
     tx: Tx,
-    device: Device,
-    message: Message,
+    word: _Word,
     old: Recipient,
     new: Recipient,
-    policy: PhonePolicy,
     *,
-    at: Mapping[State, Milliseconds],
     said: Mapping[str, Any] | None = None,
 ) -> None:
     if new == old or not tx.recipients.move(old, new):
         return
     event = EVENT_OF_STATE.get(new.state)
-    far = telling(device, policy, event, to_us=said is not None) if event else Telling.ALL
-    record(tx, message, new, was=old.state, times=at, said=said, telling=far)
+    to_us = said is not None
+    far = telling(word.device, word.policy, event, to_us=to_us) if event else Telling.ALL
+    record(tx, word.message, new, was=old.state, times=word.at, said=said, telling=far)
     if new.lane != old.lane:
-        tx.messages.carried_by(message.account_id, message.id, new.lane)
+        tx.messages.carried_by(new.account_id, new.message_id, new.lane)
