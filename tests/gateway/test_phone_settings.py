@@ -14,7 +14,7 @@ from textgate.gateway.phone_settings import (
     PolicyChanges,
     change,
     effective,
-    policy_of,
+    known_account,
     store_preferences,
 )
 from textgate.store.base import Tx
@@ -130,7 +130,7 @@ async def test_another_policy_makes_all_phones_fetch_their_webhooks(
 
     assert await hear(world, phones, work) == [{"WebhooksUpdated"}, {"WebhooksUpdated"}, set()]
     assert await hear(world, phones, work) == [set(), set(), set()], "it is so already"
-    policy = await world.write(lambda tx: policy_of(tx, world.account))
+    policy = await world.write(lambda tx: known_account(tx, world.account).phones)
     assert policy == PhonePolicy(webhook_delivery="phone")
     with pytest.raises(NotFound):
         await world.write(lambda tx: change(tx, "nobody", wanted))

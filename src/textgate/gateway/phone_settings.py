@@ -79,7 +79,7 @@ def change(tx: Tx, account_id: str, changes: PolicyChanges) -> PhonePolicy:
         for name in changes.__struct_fields__
         if (value := getattr(changes, name)) is not UNSET
     }
-    policy = policy_of(tx, account_id)
+    policy = known_account(tx, account_id).phones
     changed = msgspec.structs.replace(policy, **given)
     if changed != policy:
         tx.accounts.set_phones(account_id, changed)
@@ -91,11 +91,6 @@ def store_preferences(tx: Tx, account_id: str, document: Document) -> None:
     """Store the settings that phones follow too, and have all of them fetch it (A §2.8)."""
     tx.accounts.set_settings(account_id, document)
     nudge_all(tx, account_id, DeviceEvent.SETTINGS_UPDATED)
-
-
-def policy_of(tx: Tx, account_id: str) -> PhonePolicy:
-    """Return what the account wants of its phones. Raises ``NotFound``."""
-    return known_account(tx, account_id).phones
 
 
 def known_account(tx: Tx, account_id: str) -> Account:

@@ -7,7 +7,7 @@ import msgspec
 from textgate.api.operation import Answer, Call, Operation, Services
 from textgate.domain.account import Scope
 from textgate.domain.device import MoveOnAfter, OfflineAfter, PhonePolicy
-from textgate.gateway.phone_settings import PolicyChanges, change, effective, policy_of
+from textgate.gateway.phone_settings import PolicyChanges, change, effective, known_account
 from textgate.listening import is_alone
 
 
@@ -42,7 +42,7 @@ def _shown(policy: PhonePolicy, services: Services) -> PhoneSettings:
 
 async def _get(call: Call[None, None]) -> Answer:
     account_id, services = call.account.id, call.services
-    policy = await services.store.read(lambda tx: policy_of(tx, account_id))
+    policy = await services.store.read(lambda tx: known_account(tx, account_id).phones)
     return Answer(200, _shown(policy, services))
 
 
