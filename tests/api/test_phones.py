@@ -123,6 +123,8 @@ async def test_while_the_database_takes_no_writes_a_phone_is_known_all_the_same(
         other.execute("BEGIN IMMEDIATE")
         answer = await client.get(DEVICE, headers=bearer(phone))
         assert (answer.status_code, answer.json()["device"]["id"]) == (200, phone.device.id)
+        queue = await client.get("/mobile/v1/message", headers=bearer(phone))
+        assert (queue.status_code, queue.json()) == (200, []), "to find nothing writes nothing"
         assert await patch(client, phone, pushToken="new") == 503
         by_code = {"Authorization": "Code k7mq2x"}
         assert (await client.post(DEVICE, json={}, headers=by_code)).status_code == 503
@@ -159,6 +161,22 @@ async def test_a_flood_of_registrations_with_a_password_is_told_to_wait(tmp_path
 
 
 # --- what is refused ---
+
+
+async def test_what_a_phone_says_at_once_has_bounds(tmp_path: Path) -> None:
+    async with serving(tmp_path, *GROUPS) as served, served.client(auth=None) as client:
+        phone = await served.add_phone()
+        sim = {"slotIndex": 0, "simNumber": 1}
+        assert await patch(client, phone, simCards=[sim] * 32) == 204
+        assert await patch(client, phone, simCards=[sim] * 33) == 400
+        assert await patch(client, phone, pushToken="x" * 256) == 204
+        assert await patch(client, phone, pushToken="x" * 257) == 400
+        assert await patch(client, phone, whatever="x" * 65_536) == 413
+        told = {"id": "m", "recipients": [{"phoneNumber": "+41790000001", "state": "Sent"}]}
+        for count, status in ((1_000, 204), (1_001, 400)):
+            report = [told] * count
+            answer = await client.patch("/mobile/v1/message", json=report, headers=bearer(phone))
+            assert answer.status_code == status
 
 
 async def test_wrong_codes_are_refused_for_a_while_and_right_ones_are_not_counted(
