@@ -3,7 +3,7 @@
 import pytest
 from engine_world import PROVIDER, World, messages
 
-from textgate.domain.device import DeviceEvent
+from textgate.domain.device import DeviceEvent, PhonePolicy
 from textgate.domain.lifecycle import State
 from textgate.domain.outcome import Reason
 from textgate.engine.dispatcher import BREATH_MS
@@ -12,7 +12,7 @@ from textgate.gateway.cancel import cancel
 from textgate.gateway.devices import Registered
 from textgate.gateway.phone_queue import NumberReport, Report, report, take, waiting
 
-HOUR = 3_600_000
+LATER_MS = 2 * PhonePolicy().move_on_after_s * 1000
 
 
 async def removed(world: World, phone: Registered) -> None:
@@ -88,10 +88,10 @@ async def test_what_is_to_go_out_later_goes_out_later(world: World) -> None:
     phone = await world.phone()
     await world.channel()
     await world.start()
-    await world.submit(id="m", schedule_at=world.clock.now() + HOUR)
+    await world.submit(id="m", schedule_at=world.clock.now() + LATER_MS)
     await removed(world, phone)
     assert world.far.requests[PROVIDER] == []
-    await world.live(HOUR)
+    await world.live(LATER_MS)
     assert messages(world.far.requests[PROVIDER]) == ["m"]
 
 

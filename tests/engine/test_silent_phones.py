@@ -2,6 +2,7 @@
 
 from datetime import timedelta
 
+import pytest
 from engine_world import World
 
 from textgate import telemetry
@@ -12,7 +13,9 @@ from textgate.engine.housekeeping import GAUGES_EVERY_MS, NOTICE_MS
 from textgate.gateway.nudges import nudge
 from textgate.gateway.presence import seen
 
-OFFLINE_MS = PhonePolicy().offline_after_s * 1000
+OFFLINE_S = 240
+"""Not the usual 20 minutes, of which every second costs."""
+OFFLINE_MS = OFFLINE_S * 1000
 DAY_MS = milliseconds(timedelta(days=1))
 
 
@@ -23,6 +26,12 @@ def phones(state: str) -> str:
         if line.startswith(f'textgate_phones{{state="{state}"}}')
     ]
     return line.partition(" ")[2]
+
+
+@pytest.fixture(autouse=True)
+async def soon_silent(world: World) -> None:
+    policy = PhonePolicy(offline_after_s=OFFLINE_S)
+    await world.write(lambda tx: tx.accounts.set_phones(world.account, policy))
 
 
 async def test_a_silent_phone_is_announced_to_webhooks_and_counted(world: World) -> None:
